@@ -1,0 +1,116 @@
+//! Wrappers round any provider, written once: metrics, retries, pace, injected faults.
+//!
+//! A layer sees every operation as an opaque repeatable call. It may delay,
+//! repeat, count or fail it; it may not look into or change its arguments.
+//! Repeating is right for every operation, since the contract makes all safe
+//! to repeat: a lost reply of `create` is settled by its key.
+
+mod faults;
+mod meter;
+mod pace;
+mod retry;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::contract::{Batch, Created, Provider, Query, Update};
+use crate::error::ProviderError;
+use crate::machine::{Machine, MachineId};
+use crate::template::Template;
+
+pub use faults::{Fault, Faults};
+pub use meter::{Meter, OperationMetrics};
+pub use pace::Pace;
+pub use retry::Retry;
+
+/// An operation of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// [`Provider::observe`].
+    Observe,
+    /// [`Provider::prepare`].
+    Prepare,
+    /// [`Provider::create`].
+    Create,
+    /// [`Provider::update`].
+    Update,
+    /// [`Provider::delete`].
+    Delete,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observe => "observe",
+            Self::Prepare => "prepare",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// Something done round every operation of a provider.
+pub trait Layer: Send + Sync + 'static {
+    /// Runs `call`, any number of times, and returns the answer of the last.
+    ///
+    /// # Errors
+    /// Those of the call, or the layer's own.
+    fn around<T, F, Fut>(
+        &self,
+        operation: Operation,
+        call: F,
+    ) -> impl Future<Output = Result<T, ProviderError>> + Send
+    where
+        T: Send,
+        F: Fn() -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, ProviderError>> + Send;
+}
+
+/// A provider inside a layer.
+pub struct Layered<L> {
+    inner: Arc<dyn Provider>,
+    layer: L,
+}
+
+/// Puts a layer round a provider.
+pub fn wrap(inner: Arc<dyn Provider>, layer: impl Layer) -> Arc<dyn Provider> {
+    Arc::new(Layered { inner, layer })
+}
+
+#[async_trait]
+impl<L: Layer> Provider for Layered<L> {
+    async fn observe(&self, query: &Query) -> Result<Vec<Machine>, ProviderError> {
+        self.layer
+            .around(Operation::Observe, || self.inner.observe(query))
+            .await
+    }
+
+    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
+        self.layer
+            .around(Operation::Prepare, || self.inner.prepare(template))
+            .await
+    }
+
+    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError> {
+        self.layer
+            .around(Operation::Create, || self.inner.create(batch))
+            .await
+    }
+
+    async fn update(&self, update: &Update) -> Result<(), ProviderError> {
+        self.layer
+            .around(Operation::Update, || self.inner.update(update))
+            .await
+    }
+
+    async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError> {
+        self.layer
+            .around(Operation::Delete, || self.inner.delete(stack, machines))
+            .await
+    }
+}

@@ -1,0 +1,393 @@
+//! The network of this computer's containers: one bridge for each data folder.
+//!
+//! The bridge, the address translation and IP forwarding exist while there is a
+//! machine, and what they changed on this computer is put back when the last
+//! one goes. IP forwarding is one switch for all data folders of the computer,
+//! so it is put back by the last of them. Nothing here survives a restart of
+//! the computer, so everything that says "it is up" lies below `/run`, which
+//! does not survive it either.
+//!
+//! Invariants:
+//! 1. An address is handed out under the lock of the data folder, and written into
+//!    a record before that lock is given back: no two machines ever have one.
+//! 2. A subnet is chosen, and what all data folders share is changed, only under
+//!    the lock of the computer.
+
+mod firewall;
+mod subnet;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::files::{self, FileError, doing};
+use crate::locks::Lock;
+use crate::names::{Names, PREFIX};
+use crate::record::Record;
+use crate::tools::{Tool, ToolError, Tools};
+
+pub(crate) use subnet::{Net, Subnet};
+
+/// What all data folders of this computer share.
+const SHARED: &str = "/run/meshvm";
+const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+/// Holds what [`FORWARD`] was before the first network came up.
+const FORWARD_BEFORE: &str = "ip_forward";
+const LOCK: &str = "lock";
+/// Where the system lists its network devices.
+const DEVICES: &str = "/sys/class/net";
+/// Where `ip netns` keeps namespaces.
+const NAMESPACES: &str = "/run/netns";
+/// The most bytes in a packet where no default route says.
+const MTU: u32 = 1500;
+
+/// Something is wrong with the network.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkError {
+    /// A program failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file of the network is not what this crate writes.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The routes of this computer could not be understood.
+    #[error("the answer of `ip route` cannot be read")]
+    Routes {
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Every subnet is taken.
+    #[error("every network from 10.64.0.0 to 10.253.0.0 is routed elsewhere")]
+    NoSubnet,
+    /// The subnet of existing machines is used otherwise by now.
+    #[error("{subnet}, the network of the machines here, is now also routed to {device}")]
+    Taken {
+        /// The subnet of the machines.
+        subnet: Subnet,
+        /// Where it leads.
+        device: String,
+    },
+    /// Every address is taken.
+    #[error("no address is left in {subnet}")]
+    Full {
+        /// The subnet.
+        subnet: Subnet,
+    },
+    /// A machine that should have an address has none.
+    #[error("machine {name} has no address")]
+    NoAddress {
+        /// The machine.
+        name: String,
+    },
+}
+
+/// What is written down of the network, in `network.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Plan {
+    /// The subnet of all machines of this data folder.
+    pub subnet: Subnet,
+    /// The number of the address to try next.
+    pub next: u16,
+}
+
+/// The network of a data folder.
+pub(crate) struct Network {
+    file: PathBuf,
+    names: Names,
+    tools: Tools,
+}
+
+/// The lock of this computer.
+pub(crate) struct Shared(#[expect(dead_code, reason = "held, not read")] Lock);
+
+impl Network {
+    pub fn new(data_dir: &Path, names: Names, tools: Tools) -> Self {
+        Self {
+            file: data_dir.join("network.json"),
+            names,
+            tools,
+        }
+    }
+
+    /// Waits for the lock of this computer.
+    pub fn lock(&self) -> Result<Shared, NetworkError> {
+        let folder = Path::new(SHARED);
+        loop {
+            files::folder(folder, 0o755)?;
+            let lock = folder.join(LOCK);
+            match Lock::file(&lock, || {}) {
+                Ok(lock) => return Ok(Shared(lock)),
+                // The last network went down in between, and took the folder along.
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Returns the plan of the network; a new one while there is no machine.
+    ///
+    /// The caller holds the lock of the data folder.
+    pub fn plan(&self, _: &Shared, machines: bool) -> Result<Plan, NetworkError> {
+        if machines && let Some(plan) = self.read()? {
+            return Ok(plan);
+        }
+        let (taken, _) = self.routes()?;
+        let taken: Vec<Net> = taken.into_iter().map(|(net, _)| net).collect();
+        let subnet = Subnet::choose(&taken).ok_or(NetworkError::NoSubnet)?;
+        let plan = Plan {
+            subnet,
+            next: subnet::FIRST,
+        };
+        self.write(&plan)?;
+        Ok(plan)
+    }
+
+    /// Writes down the plan; the caller holds the lock of the data folder.
+    pub fn write(&self, plan: &Plan) -> Result<(), NetworkError> {
+        let bytes = serde_json::to_vec(plan).map_err(|source| NetworkError::Damaged {
+            path: self.file.clone(),
+            source,
+        })?;
+        Ok(files::write(&self.file, &bytes, 0o644)?)
+    }
+
+    fn read(&self) -> Result<Option<Plan>, NetworkError> {
+        let Some(bytes) = files::read(&self.file)? else {
+            return Ok(None);
+        };
+        let plan = serde_json::from_slice(&bytes).map_err(|source| NetworkError::Damaged {
+            path: self.file.clone(),
+            source,
+        })?;
+        Ok(Some(plan))
+    }
+
+    /// Brings the network up if it is down, as after a restart of the computer.
+    pub fn ensure_up(&self) -> Result<(), NetworkError> {
+        match self.read()? {
+            Some(plan) if !self.is_up(plan.subnet)? => self.up(&self.lock()?),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_up(&self, subnet: Subnet) -> Result<bool, NetworkError> {
+        let mark = files::read(&self.mark())?;
+        let marked = mark.is_some_and(|mark| mark == subnet.to_string().as_bytes());
+        Ok(marked && device_exists(&self.names.bridge()))
+    }
+
+    fn mark(&self) -> PathBuf {
+        Path::new(SHARED).join(self.names.bridge())
+    }
+
+    /// Brings the network up; safe to repeat.
+    pub fn up(&self, _: &Shared) -> Result<(), NetworkError> {
+        let Some(Plan { subnet, .. }) = self.read()? else {
+            return Ok(());
+        };
+        if self.is_up(subnet)? {
+            return Ok(());
+        }
+        let (taken, mtu) = self.routes()?;
+        let taken = taken
+            .into_iter()
+            .find(|(net, _)| subnet.net().overlaps(*net));
+        if let Some((_, device)) = taken {
+            return Err(NetworkError::Taken { subnet, device });
+        }
+        let bridge = self.names.bridge();
+        let mut commands = String::new();
+        if !device_exists(&bridge) {
+            let mac = self.names.bridge_mac();
+            commands += &format!("link add {bridge} address {mac} mtu {mtu} type bridge\n");
+        }
+        commands += &format!(
+            "addr flush dev {bridge}\naddr add {}/{} dev {bridge}\nlink set {bridge} up\n",
+            subnet.gateway(),
+            subnet::BITS
+        );
+        self.tools.feed(Tool::Ip, ["-batch", "-"], &commands)?;
+        let table = self.names.table();
+        let rules = format!(
+            "table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n  \
+             chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n    \
+             ip saddr {subnet} oifname != \"{bridge}\" masquerade\n  }}\n}}\n"
+        );
+        self.tools.feed(Tool::Nft, ["-f", "-"], &rules)?;
+        firewall::open(&self.tools, &bridge)?;
+        self.forward()?;
+        // Last: whoever sees the mark may rely on all of the above.
+        Ok(files::write(&self.mark(), subnet.to_string().as_bytes(), 0o644)?)
+    }
+
+    /// Switches IP forwarding on, and notes what it was.
+    fn forward(&self) -> Result<(), NetworkError> {
+        let switch = Path::new(FORWARD);
+        let before = fs::read_to_string(switch).map_err(doing("read", switch))?;
+        if before.trim() == "0" {
+            files::write(&Path::new(SHARED).join(FORWARD_BEFORE), before.as_bytes(), 0o644)?;
+            fs::write(switch, "1").map_err(doing("write", switch))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the network down, and puts back what it changed; safe to repeat.
+    ///
+    /// The caller holds the lock of the data folder, in which no machine is left.
+    pub fn down(&self) -> Result<(), NetworkError> {
+        // What was never planned was never brought up.
+        if !self.file.exists() {
+            return Ok(());
+        }
+        let shared = self.lock()?;
+        files::remove(&self.mark())?;
+        let bridge = self.names.bridge();
+        if device_exists(&bridge) {
+            self.tools.run(Tool::Ip, ["link", "del", &bridge])?;
+        }
+        let table = self.names.table();
+        let rules = format!("table ip {table}\ndelete table ip {table}\n");
+        self.tools.feed(Tool::Nft, ["-f", "-"], &rules)?;
+        firewall::close(&self.tools, &bridge)?;
+        if others()?.is_empty() {
+            let before = Path::new(SHARED).join(FORWARD_BEFORE);
+            if let Some(before) = files::read(&before)? {
+                let switch = Path::new(FORWARD);
+                fs::write(switch, before).map_err(doing("write", switch))?;
+            }
+            files::remove_tree(Path::new(SHARED))?;
+        }
+        drop(shared);
+        Ok(files::remove(&self.file)?)
+    }
+
+    /// Makes the network namespace of a machine, and plugs it in.
+    pub fn attach(&self, record: &Record) -> Result<String, NetworkError> {
+        let address = record.address.ok_or_else(|| NetworkError::NoAddress {
+            name: record.name.clone(),
+        })?;
+        let Some(Plan { subnet, .. }) = self.read()? else {
+            return Err(NetworkError::NoSubnet);
+        };
+        let bridge = self.names.bridge();
+        let namespace = self.names.unit(&record.name);
+        let cable = self.names.cable(address);
+        let mac = self.names.mac(address);
+        let mtu = mtu(&bridge);
+        let outside = format!(
+            "netns add {namespace}\n\
+             link add {cable} mtu {mtu} type veth peer name host0 address {mac} mtu {mtu} netns {namespace}\n\
+             link set {cable} master {bridge} up\n"
+        );
+        let inside = format!(
+            "link set lo up\naddr add {address}/{} dev host0\nlink set host0 up\n\
+             route add default via {}\n",
+            subnet::BITS,
+            subnet.gateway()
+        );
+        self.tools.feed(Tool::Ip, ["-batch", "-"], &outside)?;
+        self.tools
+            .feed(Tool::Ip, ["-n", &namespace, "-batch", "-"], &inside)?;
+        Ok(namespace)
+    }
+
+    /// Takes a machine's network namespace and cable away; safe to repeat.
+    pub fn detach(&self, record: &Record) -> Result<(), NetworkError> {
+        let mut commands = String::new();
+        if let Some(address) = record.address {
+            let cable = self.names.cable(address);
+            if device_exists(&cable) {
+                commands += &format!("link del {cable}\n");
+            }
+        }
+        let namespace = self.names.unit(&record.name);
+        if Path::new(NAMESPACES).join(&namespace).exists() {
+            commands += &format!("netns del {namespace}\n");
+        }
+        if !commands.is_empty() {
+            self.tools.feed(Tool::Ip, ["-batch", "-"], &commands)?;
+        }
+        Ok(())
+    }
+
+    /// Returns where this computer routes what to, but for our own bridge; and the most bytes in a packet.
+    fn routes(&self) -> Result<(Vec<(Net, String)>, u32), NetworkError> {
+        let args = ["-json", "-4", "route", "show", "table", "all"];
+        let told = self.tools.run(Tool::Ip, args)?;
+        let routes = routes(&told).map_err(|source| NetworkError::Routes { source })?;
+        let default = routes.iter().find(|(dst, _)| dst == "default");
+        let mtu = default.map_or(MTU, |(_, device)| mtu(device));
+        let bridge = self.names.bridge();
+        let taken = routes
+            .into_iter()
+            .filter(|(_, device)| *device != bridge)
+            .filter_map(|(dst, device)| Some((Net::parse(&dst)?, device)))
+            .collect();
+        Ok((taken, mtu))
+    }
+}
+
+/// Reads destinations and devices out of the routes as `ip -json` tells them.
+fn routes(told: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
+    // Without any route, `ip` says nothing at all.
+    if told.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let routes: Vec<Value> = serde_json::from_str(told)?;
+    let text = |route: &Value, key| route.get(key).and_then(Value::as_str).map(str::to_owned);
+    let pair = |route: &Value| Some((text(route, "dst")?, text(route, "dev").unwrap_or_default()));
+    Ok(routes.iter().filter_map(pair).collect())
+}
+
+/// Returns the other data folders whose network is up.
+fn others() -> Result<Vec<String>, FileError> {
+    let folder = Path::new(SHARED);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(doing("list", folder))? {
+        let name = entry.map_err(doing("list", folder))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && device_exists(&name) {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+fn device_exists(name: &str) -> bool {
+    Path::new(DEVICES).join(name).exists()
+}
+
+fn mtu(device: &str) -> u32 {
+    let file = Path::new(DEVICES).join(device).join("mtu");
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.trim().parse().unwrap_or(MTU)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_read() {
+        let told = r#"[{"dst":"default","gateway":"192.0.2.1","dev":"eth0","flags":[]},
+            {"dst":"10.231.0.0/16","dev":"br0","protocol":"kernel"},
+            {"type":"unreachable","dst":"10.9.0.0/16","flags":[]},
+            {"type":"local","dst":"127.0.0.1","dev":"lo","table":"local"}]"#;
+        let found = routes(told).unwrap();
+        let devices: Vec<_> = found.iter().map(|(_, device)| device.as_str()).collect();
+        assert_eq!(devices, ["eth0", "br0", "", "lo"]);
+        assert_eq!(routes("").unwrap(), []);
+        assert!(routes("Error").is_err());
+    }
+}

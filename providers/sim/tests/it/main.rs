@@ -1,0 +1,11 @@
+//! Tests of the simulated cloud from outside.
+
+mod conformance;
+mod determinism;
+mod faults;
+mod flaws;
+mod harness;
+mod inspection;
+mod killed;
+mod scale;
+mod sharing;

@@ -1,0 +1,151 @@
+//! Waits until machines are ready.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use meshvm_provider_api::{
+    ErrorClass, Machine, MachineId, Provider, ProviderError, Query, Readiness,
+};
+use tokio::time::Instant;
+
+/// What to wait for.
+pub struct Request<'a> {
+    /// The fleet, for messages.
+    pub fleet: &'a str,
+    /// The machines.
+    pub ids: &'a [MachineId],
+    /// The time between two looks.
+    pub poll: Duration,
+    /// How many looks a machine may be missing from the listing.
+    pub polls: u32,
+    /// How long they must stay ready.
+    pub min_ready: Duration,
+    /// How long they may take.
+    pub timeout: Duration,
+}
+
+/// Waits until all machines are available, and stay so for `min_ready`.
+///
+/// # Errors
+/// As soon as one has failed or vanished, or when the time is over; the message
+/// names the machines and what each was doing.
+pub async fn until_ready(
+    provider: &dyn Provider,
+    request: &Request<'_>,
+    told: &(dyn Fn(&str) + Sync),
+) -> Result<Vec<Machine>, ProviderError> {
+    if request.ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let begun = Instant::now();
+    let mut ready_since: Option<Instant> = None;
+    let mut unseen = 0;
+    let mut last_told = String::new();
+    loop {
+        let query = Query::Machines(request.ids.to_vec());
+        let machines = provider.observe(&query).await?;
+        check_failed(request, &machines)?;
+        let available = machines.iter().filter(|m| m.is_available()).count();
+        let line = format!("{available}/{} ready", request.ids.len());
+        if line != last_told {
+            told(&line);
+            last_told = line;
+        }
+        unseen = if machines.len() < request.ids.len() {
+            unseen + 1
+        } else {
+            0
+        };
+        if unseen > request.polls {
+            return Err(vanished(request, &machines));
+        }
+        if available == request.ids.len() {
+            let since = *ready_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= request.min_ready {
+                return Ok(machines);
+            }
+        } else {
+            ready_since = None;
+            if begun.elapsed() >= request.timeout {
+                return Err(timed_out(request, &machines));
+            }
+        }
+        tokio::time::sleep(request.poll).await;
+    }
+}
+
+fn check_failed(request: &Request<'_>, machines: &[Machine]) -> Result<(), ProviderError> {
+    let failed: Vec<String> = machines
+        .iter()
+        .filter_map(|machine| Some(format!("{} {}", machine.name, machine.failure()?)))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} of {} machines of fleet `{}` did not come up: {}",
+        failed.len(),
+        request.ids.len(),
+        request.fleet,
+        few(failed)
+    );
+    Err(ProviderError::new(ErrorClass::Unavailable, message)
+        .with_hint("mend the cause, then apply again: failed machines are replaced"))
+}
+
+fn vanished(request: &Request<'_>, machines: &[Machine]) -> ProviderError {
+    let gone: Vec<String> = request
+        .ids
+        .iter()
+        .filter(|id| machines.iter().all(|machine| machine.id != **id))
+        .map(ToString::to_string)
+        .collect();
+    let message = format!(
+        "machines of fleet `{}` vanished while they were waited for: {}",
+        request.fleet,
+        few(gone)
+    );
+    ProviderError::new(ErrorClass::NotFound, message).with_hint("apply again to replace them")
+}
+
+fn timed_out(request: &Request<'_>, machines: &[Machine]) -> ProviderError {
+    let by_id: BTreeMap<&MachineId, &Machine> = machines.iter().map(|m| (&m.id, m)).collect();
+    let late: Vec<String> = request
+        .ids
+        .iter()
+        .filter_map(|id| match by_id.get(id) {
+            Some(machine) if machine.is_available() => None,
+            Some(machine) => Some(format!("{} {}", machine.name, doing(machine))),
+            None => Some(format!("{id} is not listed")),
+        })
+        .collect();
+    let message = format!(
+        "{} of {} machines of fleet `{}` were not ready within {}: {}",
+        late.len(),
+        request.ids.len(),
+        request.fleet,
+        humantime::format_duration(request.timeout),
+        few(late)
+    );
+    ProviderError::new(ErrorClass::Unavailable, message)
+        .with_hint("apply again to go on waiting, or raise `rollout.readyTimeout`")
+}
+
+fn doing(machine: &Machine) -> &'static str {
+    match machine.readiness {
+        Readiness::Waiting => "is still at its bootstrap",
+        Readiness::Unknown | Readiness::Ready | Readiness::Failed { .. } => "is still starting",
+    }
+}
+
+/// Joins names for a message, the first few of many.
+fn few(mut names: Vec<String>) -> String {
+    const MOST: usize = 5;
+    let more = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    let mut text = names.join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}

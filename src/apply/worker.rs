@@ -1,0 +1,276 @@
+//! Does one step. It decides nothing and writes no journal.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use meshvm_provider_api::labels;
+use meshvm_provider_api::{ErrorClass, Machine, MachineId, ProviderError, Scope};
+
+use super::{Failure, Progress, wait};
+use crate::journal::Recorded;
+use crate::mesh::{Backend, MeshError, objects};
+use crate::plan::Plan;
+use crate::providers::Connections;
+use crate::steps::{NewBatch, Op, Step, StepGraph};
+
+/// Takes what a worker tells; owned, since workers outlive a borrow.
+pub type SharedListener = Arc<super::Listener>;
+
+/// Does the steps of one graph.
+pub struct Worker {
+    plan: Arc<Plan>,
+    graph: Arc<StepGraph>,
+    connections: Arc<Connections>,
+    mesh: Option<Arc<dyn Backend>>,
+    listener: SharedListener,
+    /// The machines that steps made, or waited for.
+    outputs: Mutex<BTreeMap<usize, Vec<Machine>>>,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// The machines that it made.
+    pub made: Vec<Machine>,
+}
+
+impl Worker {
+    /// Makes a worker for the steps of a plan.
+    pub fn new(
+        plan: Arc<Plan>,
+        graph: Arc<StepGraph>,
+        connections: Arc<Connections>,
+        mesh: Option<Arc<dyn Backend>>,
+        listener: SharedListener,
+    ) -> Self {
+        Self {
+            plan,
+            graph,
+            connections,
+            mesh,
+            listener,
+            outputs: Mutex::default(),
+        }
+    }
+
+    /// Returns the steps.
+    pub fn graph(&self) -> Arc<StepGraph> {
+        Arc::clone(&self.graph)
+    }
+
+    /// Returns what the journal must know of a step.
+    pub fn record(&self, index: usize) -> Recorded {
+        match &self.graph.steps[index].op {
+            Op::Create(batch) => Recorded::Create(batch.clone()),
+            Op::Change { scope, update } => Recorded::Change {
+                scope: scope.clone(),
+                machines: update.machines.clone(),
+                spec: update.set_labels.get(labels::SPEC).cloned(),
+            },
+            Op::Delete { scope, machines } => Recorded::Delete {
+                scope: scope.clone(),
+                machines: machines.clone(),
+            },
+            Op::Prepare { .. }
+            | Op::Await { .. }
+            | Op::Enter { .. }
+            | Op::Write { .. }
+            | Op::Prune { .. } => Recorded::Repeatable,
+        }
+    }
+
+    /// Does a step.
+    ///
+    /// # Errors
+    /// Says what failed, in words for people.
+    pub async fn perform(&self, index: usize) -> Result<Done, Failure> {
+        let step = &self.graph.steps[index];
+        let failed = |error: StepError| error.into_failure(step);
+        self.act(index, step).await.map_err(failed)
+    }
+
+    async fn act(&self, index: usize, step: &Step) -> Result<Done, StepError> {
+        let stack = &self.plan.desired.stack;
+        match &step.op {
+            Op::Prepare { fleet } => {
+                let template = &self.fleet(fleet)?.template;
+                let provider = self
+                    .connections
+                    .open(&template.scope, Some(template))
+                    .await?;
+                provider.prepare(template).await?;
+            }
+            Op::Create(batch) => return self.create(index, batch).await,
+            Op::Await {
+                fleet,
+                created,
+                machines,
+                scope,
+                min_ready,
+                timeout,
+            } => {
+                let ids = self.created(created).into_iter().map(|machine| machine.id);
+                let ids: Vec<MachineId> =
+                    ids.chain(machines.iter().map(|m| m.id.clone())).collect();
+                let kind = self.connections.kind(scope)?;
+                let provider = self.connections.open(scope, None).await?;
+                let request = wait::Request {
+                    fleet,
+                    ids: &ids,
+                    poll: kind.info().poll,
+                    polls: kind.info().polls,
+                    min_ready: *min_ready,
+                    timeout: *timeout,
+                };
+                let told = |line: &str| (self.listener)(Progress::Working(step, line));
+                let ready = wait::until_ready(provider.as_ref(), &request, &told).await?;
+                self.remember(index, ready);
+            }
+            Op::Enter { fleet, awaited } => {
+                let membership = self.fleet(fleet)?.membership.as_ref();
+                let membership = membership.ok_or_else(|| gone(fleet))?;
+                let machines = self.created(std::slice::from_ref(awaited));
+                let entries: Vec<_> = machines
+                    .iter()
+                    .filter_map(|machine| objects::entry(stack, fleet, membership, machine))
+                    .collect();
+                if let Some(mesh) = &self.mesh {
+                    mesh.write(stack, &entries).await?;
+                }
+                // A machine without an address can carry no traffic: better said than skipped.
+                if let Some(machine) = machines.iter().find(|m| m.address.is_none()) {
+                    let message = format!("machine {} has no address", machine.name);
+                    return Err(ProviderError::new(ErrorClass::Unavailable, message).into());
+                }
+            }
+            Op::Change { scope, update } => {
+                let provider = self
+                    .connections
+                    .open(scope, update.template.as_ref())
+                    .await?;
+                provider.update(update).await?;
+            }
+            Op::Delete { scope, machines } => self.delete(scope, machines).await?,
+            Op::Write { objects } => {
+                if let Some(mesh) = &self.mesh {
+                    mesh.write(stack, objects).await?;
+                }
+            }
+            Op::Prune { objects } => {
+                if let Some(mesh) = &self.mesh {
+                    mesh.delete(stack, objects).await?;
+                }
+            }
+        }
+        Ok(Done::default())
+    }
+
+    async fn create(&self, index: usize, batch: &NewBatch) -> Result<Done, StepError> {
+        let request = batch
+            .request(&self.plan)
+            .ok_or_else(|| gone(&batch.fleet))?;
+        let scope = &request.template.scope;
+        let provider = self
+            .connections
+            .open(scope, Some(&request.template))
+            .await?;
+        let created = provider.create(&request).await?;
+        self.remember(index, created.machines.clone());
+        match created.shortfall {
+            None => Ok(Done {
+                made: created.machines,
+            }),
+            // The machines that exist are found by their labels; what waits for the
+            // whole batch must not go on with a part of it.
+            Some(shortfall) => Err(ProviderError::new(
+                shortfall.class,
+                format!(
+                    "{} of {} machines were created in zone {}: {}",
+                    created.machines.len(),
+                    batch.count,
+                    batch.zone,
+                    shortfall.message
+                ),
+            )
+            .into()),
+        }
+    }
+
+    async fn delete(&self, scope: &Scope, machines: &[MachineId]) -> Result<(), StepError> {
+        let provider = self.connections.open(scope, None).await?;
+        provider.delete(&self.plan.desired.stack, machines).await?;
+        Ok(())
+    }
+
+    fn fleet(&self, fleet: &str) -> Result<&crate::desired::DesiredFleet, StepError> {
+        let found = self.plan.desired.fleets.get(fleet);
+        found.ok_or_else(|| gone(fleet))
+    }
+
+    fn remember(&self, index: usize, machines: Vec<Machine>) {
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.insert(index, machines);
+    }
+
+    fn created(&self, steps: &[usize]) -> Vec<Machine> {
+        let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        steps
+            .iter()
+            .filter_map(|step| outputs.get(step))
+            .flatten()
+            .cloned()
+            .collect()
+    }
+}
+
+/// What a step fails with.
+enum StepError {
+    Provider(ProviderError),
+    Mesh(MeshError),
+}
+
+impl From<ProviderError> for StepError {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<MeshError> for StepError {
+    fn from(error: MeshError) -> Self {
+        Self::Mesh(error)
+    }
+}
+
+impl StepError {
+    fn into_failure(self, step: &Step) -> Failure {
+        let (class, hint, error): (_, _, Box<dyn Error + Send + Sync>) = match self {
+            Self::Provider(error) => (error.class, error.hint.clone(), Box::new(error)),
+            Self::Mesh(error) => (error.class(), error.hint(), Box::new(error)),
+        };
+        Failure {
+            step: step.id.clone(),
+            class,
+            message: chain(error.as_ref()),
+            hint,
+        }
+    }
+}
+
+/// Returns an error and all its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// A plan that names a fleet which it does not hold was edited by hand.
+fn gone(fleet: &str) -> StepError {
+    let message = format!("the plan does not say what fleet `{fleet}` is");
+    ProviderError::new(ErrorClass::Invalid, message).into()
+}

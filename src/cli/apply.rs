@@ -1,0 +1,57 @@
+//! `meshvm apply`: makes it so.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::output::Output;
+use super::planning::{self, Origin, PlanOptions, RunOptions};
+use super::{CliError, Exit, Globals, load};
+use crate::plan::{FORMAT, Plan};
+
+#[derive(Clone, Debug, Args)]
+pub struct ApplyArgs {
+    /// A plan saved by `meshvm plan --out`; without one, a new plan is made and shown
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    what: PlanOptions,
+    #[command(flatten)]
+    how: RunOptions,
+}
+
+pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result<Exit, CliError> {
+    let origin = match &args.plan {
+        Some(_) if !args.what.is_empty() => {
+            return Err(
+                CliError::new("a saved plan holds every choice already").with_hint(
+                    "leave --target, --replace, --adopt and --forget to `meshvm plan --out`",
+                ),
+            );
+        }
+        Some(path) => Origin::Saved(Box::new(read(path)?)),
+        None => {
+            let options = args.what.options()?;
+            Origin::File(Box::new(load::load(globals, output)?), options)
+        }
+    };
+    planning::run(globals, origin, &args.how, "apply", output).await
+}
+
+fn read(path: &Path) -> Result<Plan, CliError> {
+    let failed = |cause: String| {
+        let mut failure = CliError::new(format!("cannot read the plan {}", path.display()));
+        failure.causes.push(cause);
+        failure
+    };
+    let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let value: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| failed(error.to_string()).with_hint("`meshvm plan --out` saves plans"))?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if format != Some(u64::from(FORMAT)) {
+        return Err(
+            failed("it was made by another version of meshvm".to_owned())
+                .with_hint("make the plan again with this version"),
+        );
+    }
+    serde_json::from_value(value).map_err(|error| failed(error.to_string()))
+}

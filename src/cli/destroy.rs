@@ -1,0 +1,28 @@
+//! `meshvm destroy`: deletes everything that the stack made.
+
+use clap::Args;
+
+use super::output::Output;
+use super::planning::{self, Origin, RunOptions};
+use super::{CliError, Exit, Globals, load};
+use crate::plan::Options;
+
+#[derive(Clone, Debug, Args)]
+pub struct DestroyArgs {
+    /// Delete this fleet only; may be repeated
+    #[arg(long, value_name = "FLEET")]
+    target: Vec<String>,
+    #[command(flatten)]
+    how: RunOptions,
+}
+
+pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Result<Exit, CliError> {
+    let loaded = load::load(globals, output)?;
+    let options = Options {
+        targets: args.target.iter().cloned().collect(),
+        destroy: true,
+        ..Options::default()
+    };
+    let origin = Origin::File(Box::new(loaded), options);
+    planning::run(globals, origin, &args.how, "destroy", output).await
+}

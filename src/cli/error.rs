@@ -1,0 +1,154 @@
+//! Errors as a person sees them: a summary, its causes, and what to do.
+
+use std::error::Error;
+
+use serde::Serialize;
+
+use super::Exit;
+use crate::diag::Diagnostic;
+use crate::engine::EngineError;
+use crate::ledger::LedgerError;
+use crate::observe::ObserveError;
+use crate::plan::PlanError;
+use crate::plan::policy::Refusal;
+
+/// Why a command failed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CliError {
+    /// How the command ends.
+    #[serde(skip)]
+    pub exit: Exit,
+    /// What happened.
+    pub summary: String,
+    /// Why, from near to far.
+    pub causes: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Problems of the input, each with its place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Why a plan was refused.
+    pub refusals: Vec<Refusal>,
+}
+
+impl CliError {
+    /// Makes a plain failure.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Failed,
+            summary: summary.into(),
+            causes: Vec::new(),
+            hint: None,
+            diagnostics: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// Makes a failure of an error and its causes.
+    pub fn of(error: &dyn Error) -> Self {
+        let mut causes = Vec::new();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        Self {
+            causes,
+            ..Self::new(error.to_string())
+        }
+    }
+
+    /// Makes a failure of problems in the input.
+    pub fn input(diagnostics: Vec<Diagnostic>) -> Self {
+        let count = diagnostics.len();
+        let problems = if count == 1 { "problem" } else { "problems" };
+        Self {
+            diagnostics,
+            ..Self::new(format!("the fleet file has {count} {problems}"))
+        }
+    }
+
+    /// Makes a refusal by policy.
+    pub fn refused(refusals: Vec<Refusal>) -> Self {
+        Self {
+            exit: Exit::Refused,
+            refusals,
+            ..Self::new("the plan is refused, and nothing was touched")
+        }
+    }
+
+    /// Adds what to do about it.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Sets how the command ends.
+    pub fn exiting(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+impl From<LedgerError> for CliError {
+    fn from(error: LedgerError) -> Self {
+        let exit = match &error {
+            LedgerError::Locked(_) => Exit::Locked,
+            _ => Exit::Failed,
+        };
+        let hint = error.hint();
+        Self {
+            exit,
+            hint,
+            ..Self::of(&error)
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let outer = Self::of(&error);
+        match error {
+            // The ledger's own words say it all; "cannot use the ledger" adds nothing to "locked".
+            EngineError::Ledger(error) => error.into(),
+            EngineError::Run { .. } => {
+                outer.with_hint("finish the run with the version of meshvm that began it")
+            }
+            EngineError::Settle(error) => Self {
+                hint: error.source.hint,
+                ..outer
+            },
+            EngineError::Observe(ObserveError::Scope { source, .. }) => Self {
+                hint: source.hint,
+                ..outer
+            },
+            EngineError::Observe(ObserveError::Mesh(source)) => Self {
+                hint: source.hint(),
+                ..outer
+            },
+            EngineError::Plan(error) => Self {
+                hint: plan_hint(&error),
+                ..outer
+            },
+            EngineError::Apply(_) => {
+                outer.with_hint("apply again: the next run settles what this one left")
+            }
+        }
+    }
+}
+
+fn plan_hint(error: &PlanError) -> Option<String> {
+    match error {
+        PlanError::UnknownFleet(_) | PlanError::UnknownMachine(_) => {
+            Some("`meshvm status` lists fleets and machines".to_owned())
+        }
+        PlanError::NothingToAdopt(..) | PlanError::Owned(..) => None,
+        PlanError::NotAdoptable(..) => Some(
+            "make the fleet file say what the machine is, or let the fleet create a new one"
+                .to_owned(),
+        ),
+        PlanError::MissingProvider(..) => {
+            Some("use the released binary, or build with `--features all`".to_owned())
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Reads everything that a command works from: files, variables, the stack's places.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use meshvm_provider_api::Progress;
+use meshvm_provider_sim::{FaultPlan, SimCloud};
+use sha2::{Digest, Sha256};
+
+use super::output::Output;
+use super::{CliError, Globals};
+use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
+use crate::diag::Diagnostic;
+use crate::engine::Engine;
+use crate::ledger::{Clock, Ledger};
+use crate::mesh::{Backend, Target};
+use crate::plan::Context;
+use crate::providers::{self, Connections, Kinds};
+use crate::spec::model::Mesh;
+use crate::spec::{self, FleetSpec, Inputs, Source};
+
+/// The provider of the simulated cloud.
+const SIM: &str = "sim";
+/// What of the environment sets a variable.
+const VAR_PREFIX: &str = "MESHVM_VAR_";
+
+/// A fleet file, read and checked.
+pub struct Loaded {
+    /// What it says.
+    pub spec: FleetSpec,
+    /// What it asks for.
+    pub desired: Desired,
+    /// Where it is applied.
+    pub context: Context,
+}
+
+/// Reads and checks the fleet file.
+pub fn load(globals: &Globals, output: &Output) -> Result<Loaded, CliError> {
+    let files = read_sources(&globals.file, output)?;
+    let base_dir = base_dir(&globals.file)?;
+    let inputs = Inputs {
+        var_files: read_sources(&globals.var_file, output)?,
+        vars: vars(&globals.var)?,
+        env: env_vars(),
+        base_dir: base_dir.clone(),
+        files,
+    };
+    let kinds = pure_kinds();
+    let pure: Vec<&dyn meshvm_provider_api::Kind> = kinds.values().map(AsRef::as_ref).collect();
+    let spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
+    let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
+    let desired = expand(&spec, &named).map_err(CliError::input)?;
+    let context = context(globals, &spec, &base_dir);
+    output.warnings(&spec.warnings);
+    Ok(Loaded {
+        spec,
+        desired,
+        context,
+    })
+}
+
+/// Returns the providers of this build for questions that need no cloud.
+pub fn pure_kinds() -> Kinds {
+    providers::kinds(&SimCloud::memory(FaultPlan::default()))
+}
+
+/// Connects to where a plan is applied. Creates nothing but, where it is used, the simulated cloud.
+pub fn engine(
+    globals: &Globals,
+    context: &Context,
+    desired: &Desired,
+    progress: Progress,
+) -> Result<Engine, CliError> {
+    let kinds = connected_kinds(context, desired)?;
+    let connections = Arc::new(Connections::new(kinds, data_dir(globals)?, progress));
+    let mesh = context.mesh.as_ref().map(|target| Arc::from(target.open()));
+    Ok(Engine {
+        ledger: Ledger::open(&context.ledger, Path::new("/"), &desired.stack)?,
+        connections,
+        mesh: mesh as Option<Arc<dyn Backend>>,
+        context: context.clone(),
+        clock: Clock::system(),
+    })
+}
+
+fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliError> {
+    let is_sim = |fleet: &DesiredFleet| fleet.template.scope.provider == SIM;
+    let is_used =
+        context.simulate || context.sim_cloud.exists() || desired.fleets.values().any(is_sim);
+    if !is_used {
+        return Ok(pure_kinds());
+    }
+    let cloud = SimCloud::folder(&context.sim_cloud).map_err(|error| CliError::of(&error))?;
+    Ok(if context.simulate {
+        providers::simulated(&cloud)
+    } else {
+        providers::kinds(&cloud)
+    })
+}
+
+fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
+    let own = base_dir.join(".meshvm");
+    let mesh = spec.mesh.as_ref().map(|mesh| match mesh {
+        Mesh::Manifests(manifests) => base_dir.join(&manifests.path),
+    });
+    if globals.simulate {
+        let simulated = own.join("simulated");
+        return Context {
+            ledger: file_url(&simulated.join("ledger")),
+            mesh: mesh.map(|_| Target::Manifests(simulated.join("mesh"))),
+            simulate: true,
+            sim_cloud: simulated.join("cloud"),
+        };
+    }
+    let ledger = match spec.ledger.strip_prefix("file://") {
+        Some(path) => file_url(&base_dir.join(path)),
+        None => spec.ledger.clone(),
+    };
+    Context {
+        ledger,
+        mesh: mesh.map(Target::Manifests),
+        simulate: false,
+        sim_cloud: own.join("cloud"),
+    }
+}
+
+fn file_url(path: &Path) -> String {
+    format!("file://{}", path.display())
+}
+
+/// Returns the folder of the first fleet file, absolute: relative paths in the file start there.
+fn base_dir(files: &[PathBuf]) -> Result<PathBuf, CliError> {
+    let first = files.iter().find(|file| file.as_os_str() != "-");
+    let folder = first
+        .and_then(|file| file.parent())
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::path::absolute(folder)
+        .map(|folder| folder.components().collect())
+        .map_err(|error| CliError::of(&error))
+}
+
+fn read_sources(paths: &[PathBuf], output: &Output) -> Result<Vec<Source>, CliError> {
+    let sources: Vec<Source> = paths
+        .iter()
+        .map(|path| read_source(path))
+        .collect::<Result<_, _>>()?;
+    for source in &sources {
+        output.remember_source(&source.name, &source.text);
+    }
+    Ok(sources)
+}
+
+fn read_source(path: &Path) -> Result<Source, CliError> {
+    let name = path.display().to_string();
+    let text = if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    match text {
+        Ok(text) => Ok(Source { name, text }),
+        Err(error) => {
+            let mut failure = CliError::new(format!("cannot read {name}"));
+            failure.causes.push(error.to_string());
+            Err(if error.kind() == std::io::ErrorKind::NotFound {
+                failure.with_hint(
+                    "`meshvm init` writes a fleet file to start from; -f names another one",
+                )
+            } else {
+                failure
+            })
+        }
+    }
+}
+
+fn vars(set: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    set.iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(CliError::new(format!("--var {pair} has no value"))
+                .with_hint("write --var NAME=VALUE")),
+        })
+        .collect()
+}
+
+fn env_vars() -> BTreeMap<String, String> {
+    std::env::vars()
+        .filter_map(|(key, value)| Some((key.strip_prefix(VAR_PREFIX)?.to_owned(), value)))
+        .collect()
+}
+
+/// Reads the templates and checks the packages that the fleet file names.
+fn named_files(spec: &FleetSpec, base_dir: &Path) -> Result<NamedFiles, Vec<Diagnostic>> {
+    let mut named = NamedFiles::default();
+    let mut problems = Vec::new();
+    let mut report = |field: &[&str], summary: String, hint: Option<&str>| {
+        let mut diagnostic = Diagnostic::error(summary);
+        diagnostic.place = spec.place(field);
+        diagnostic.hint = hint.map(str::to_owned);
+        problems.push(diagnostic);
+    };
+    for (name, fleet) in &spec.fleets {
+        if let Some(template) = &fleet.body.bootstrap.template {
+            match std::fs::read_to_string(base_dir.join(template)) {
+                Ok(text) => {
+                    named.templates.insert(template.clone(), text);
+                }
+                Err(error) => report(
+                    &["fleets", name.as_str(), "bootstrap", "template"],
+                    format!("cannot read the template `{template}`: {error}"),
+                    Some("a relative path starts at the folder of the fleet file"),
+                ),
+            }
+        }
+    }
+    let packages = spec.sidecar.iter().flat_map(|sidecar| &sidecar.packages);
+    for (index, package) in packages.enumerate() {
+        let Some(written) = &package.path else {
+            continue;
+        };
+        let path = base_dir.join(written);
+        let index = index.to_string();
+        match sha256_of(&path) {
+            Ok(found) if found == package.sha256 => {
+                named.packages.insert(written.clone(), path);
+            }
+            Ok(found) => report(
+                &["sidecar", "packages", &index, "sha256"],
+                format!("the package `{written}` has the SHA-256 {found}"),
+                Some("if the package is the right one, write that"),
+            ),
+            Err(error) => report(
+                &["sidecar", "packages", &index, "path"],
+                format!("cannot read the package `{written}`: {error}"),
+                Some("a relative path starts at the folder of the fleet file"),
+            ),
+        }
+    }
+    if problems.is_empty() {
+        Ok(named)
+    } else {
+        Err(problems)
+    }
+}
+
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(hasher
+                .finalize()
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect());
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
+/// Returns where the local provider keeps its machines.
+///
+/// Root's are the computer's, in /var/lib; anybody else's are their own, where
+/// the XDG base directories put data (<https://specifications.freedesktop.org/basedir-spec/>).
+pub fn data_dir(globals: &Globals) -> Result<PathBuf, CliError> {
+    if let Some(folder) = &globals.data_dir {
+        return std::path::absolute(folder).map_err(|error| CliError::of(&error));
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/meshvm"));
+    }
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+    data.map(|data| data.join("meshvm"))
+        .ok_or_else(|| CliError::new("HOME is not set").with_hint("name a folder with --data-dir"))
+}

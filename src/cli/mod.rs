@@ -1,0 +1,149 @@
+//! The command line: one file a subcommand.
+//!
+//! Only this module and `main.rs` read arguments, the environment and files
+//! that the user names, print, and decide exit codes.
+
+mod apply;
+mod ask;
+mod completions;
+mod destroy;
+mod doctor;
+mod error;
+mod exit;
+mod init;
+mod load;
+mod output;
+mod plan;
+mod planning;
+mod progress;
+mod render;
+mod schema;
+mod status;
+mod unlock;
+mod validate;
+mod version;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use error::CliError;
+pub use exit::Exit;
+use output::Output;
+
+/// Provisions fleets of VMs that are members of an Istio mesh.
+#[derive(Debug, Parser)]
+#[command(name = "meshvm", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Globals {
+    /// Fleet file; several are merged, later ones win
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "meshvm.yaml"
+    )]
+    file: Vec<PathBuf>,
+    /// Set a variable of the fleet file
+    #[arg(long, global = true, value_name = "NAME=VALUE")]
+    var: Vec<String>,
+    /// Set variables from a YAML file
+    #[arg(long, global = true, value_name = "FILE")]
+    var_file: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    /// Also print what was asked of the providers
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Use a simulated cloud, mesh folder and ledger under .meshvm/simulated
+    #[arg(long, global = true)]
+    simulate: bool,
+    /// Folder that the local provider keeps its machines in
+    #[arg(long, global = true, value_name = "DIR", env = "MESHVM_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// One JSON document on standard output
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// When standard output is a terminal and NO_COLOR is not set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a fleet file to start from
+    Init(init::InitArgs),
+    /// Check the fleet file; touch nothing
+    Validate,
+    /// Show what would change in clouds and mesh
+    Plan(plan::PlanArgs),
+    /// Make it so
+    Apply(apply::ApplyArgs),
+    /// Delete everything that the stack made
+    Destroy(destroy::DestroyArgs),
+    /// Show the stack's machines and their membership
+    Status,
+    /// Print every file that would be generated
+    Render(render::RenderArgs),
+    /// Print the JSON Schema of the fleet file
+    Schema,
+    /// Tell what this machine lacks, with the command that mends it
+    Doctor,
+    /// Break the lock of a run that is gone
+    Unlock(unlock::UnlockArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the version, and what is in this build
+    Version,
+}
+
+/// Runs the command line and returns how it ended.
+pub async fn run(cli: Cli) -> Exit {
+    let Cli { globals, command } = cli;
+    let output = Output::new(globals.format, globals.color, globals.verbose);
+    let result = match command {
+        Command::Init(args) => init::run(&args, &output),
+        Command::Validate => validate::run(&globals, &output),
+        Command::Plan(args) => plan::run(&globals, &args, &output).await,
+        Command::Apply(args) => apply::run(&globals, &args, &output).await,
+        Command::Destroy(args) => destroy::run(&globals, &args, &output).await,
+        Command::Status => status::run(&globals, &output).await,
+        Command::Render(args) => render::run(&globals, &args, &output),
+        Command::Schema => schema::run(&output),
+        Command::Doctor => doctor::run(&globals, &output).await,
+        Command::Unlock(args) => unlock::run(&globals, &args, &output).await,
+        Command::Completions(args) => completions::run(&args, &output),
+        Command::Version => version::run(&output),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            output.error(&error);
+            error.exit
+        }
+    }
+}

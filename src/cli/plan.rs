@@ -1,0 +1,70 @@
+//! `meshvm plan`: shows what would change; changes nothing.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::Output;
+use super::planning::PlanOptions;
+use super::progress::Bars;
+use super::{CliError, Exit, Globals, load};
+use crate::show;
+
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    what: PlanOptions,
+    /// Save the plan, for `meshvm apply FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Only look for what changed outside meshvm
+    #[arg(long)]
+    refresh_only: bool,
+    /// Plan to delete everything
+    #[arg(long)]
+    destroy: bool,
+    /// Exit with 2 when changes or drift are pending
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<Exit, CliError> {
+    let loaded = load::load(globals, output)?;
+    let mut options = args.what.options()?;
+    options.refresh_only = args.refresh_only;
+    options.destroy = args.destroy;
+    let bars = Bars::new(output);
+    let engine = load::engine(
+        globals,
+        &loaded.context,
+        &loaded.desired,
+        bars.provider_progress(),
+    )?;
+    let (plan, _) = engine.look(loaded.desired, options).await?;
+    if let Some(path) = &args.out {
+        save(&plan, path)?;
+    }
+    output.result(|| show::plan::plan(&plan), &plan)?;
+    if let Some(path) = &args.out {
+        output.note(format!(
+            "Saved: `meshvm apply {}` applies exactly this.",
+            path.display()
+        ));
+    }
+    output.metrics(&engine.connections.metrics());
+    let pending = !plan.is_empty() || !plan.drift.is_empty();
+    Ok(if pending && args.detailed_exitcode {
+        Exit::Pending
+    } else {
+        Exit::Done
+    })
+}
+
+fn save(plan: &crate::plan::Plan, path: &std::path::Path) -> Result<(), CliError> {
+    let text = serde_json::to_vec(plan).map_err(|error| CliError::of(&error))?;
+    std::fs::write(path, text).map_err(|error| {
+        let mut failure = CliError::new(format!("cannot save the plan to {}", path.display()));
+        failure.causes.push(error.to_string());
+        failure
+    })
+}

@@ -1,0 +1,272 @@
+//! What `plan`, `apply` and `destroy` have in common: their arguments, and the way to a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use meshvm_provider_api::MachineId;
+use serde::Serialize;
+
+use super::load::{self, Loaded};
+use super::output::Output;
+use super::progress::Bars;
+use super::{CliError, Exit, Globals, ask};
+use crate::apply::{Alive, Outcome, Stop};
+use crate::desired::Desired;
+use crate::engine::{ApplySettings, Engine, Hold};
+use crate::ledger::Holder;
+use crate::plan::policy::{self, Allowed};
+use crate::plan::{Context, Options, Plan};
+use crate::providers::Metrics;
+use crate::show;
+
+/// What to plan.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanOptions {
+    /// Look at this fleet only; may be repeated
+    #[arg(long, value_name = "FLEET")]
+    target: Vec<String>,
+    /// Replace this machine, by name or id; may be repeated
+    #[arg(long, value_name = "MACHINE")]
+    replace: Vec<String>,
+    /// Take an existing machine over into a fleet, by id; may be repeated
+    #[arg(long, value_name = "FLEET=ID")]
+    adopt: Vec<String>,
+    /// Let a machine go without deleting it, by name or id; may be repeated
+    #[arg(long, value_name = "MACHINE")]
+    forget: Vec<String>,
+}
+
+impl PlanOptions {
+    /// Returns the options as the planner takes them.
+    pub fn options(&self) -> Result<Options, CliError> {
+        let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        let mut adopt = BTreeMap::new();
+        for pair in &self.adopt {
+            let (fleet, id) = pair.split_once('=').ok_or_else(|| {
+                CliError::new(format!("--adopt {pair} names no machine"))
+                    .with_hint("write --adopt FLEET=ID")
+            })?;
+            adopt.insert(MachineId::from(id), fleet.to_owned());
+        }
+        Ok(Options {
+            targets: set(&self.target),
+            replace: set(&self.replace),
+            adopt,
+            forget: set(&self.forget),
+            destroy: false,
+            refresh_only: false,
+        })
+    }
+
+    /// Returns whether anything was asked for.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            target,
+            replace,
+            adopt,
+            forget,
+        } = self;
+        target.is_empty() && replace.is_empty() && adopt.is_empty() && forget.is_empty()
+    }
+}
+
+/// How to run.
+#[derive(Clone, Debug, Args)]
+pub struct RunOptions {
+    /// Do not ask
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// The most steps at the same time
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    parallelism: u16,
+    /// Destroy and replace machines of protected fleets, too
+    #[arg(long)]
+    allow_protected: bool,
+    /// Destroy and replace more machines than the budgets allow
+    #[arg(long)]
+    override_budgets: bool,
+}
+
+impl RunOptions {
+    fn allowed(&self) -> Allowed {
+        Allowed {
+            protected: self.allow_protected,
+            over_budget: self.override_budgets,
+        }
+    }
+}
+
+/// What a run shows a pipeline.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    plan: &'a Plan,
+    outcome: Option<&'a Outcome>,
+    metrics: Metrics,
+}
+
+/// Where a plan to apply comes from.
+pub enum Origin {
+    /// The fleet file.
+    File(Box<Loaded>, Options),
+    /// A saved plan.
+    Saved(Box<Plan>),
+}
+
+/// Plans or takes the saved plan, asks, and runs it.
+pub async fn run(
+    globals: &Globals,
+    origin: Origin,
+    how: &RunOptions,
+    command: &str,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let (context, desired): (&Context, &Desired) = match &origin {
+        Origin::File(loaded, _) => (&loaded.context, &loaded.desired),
+        Origin::Saved(plan) => (&plan.context, &plan.desired),
+    };
+    let bars = Bars::new(output);
+    let engine = load::engine(globals, context, desired, bars.provider_progress())?;
+    let mut hold = engine.hold(holder(command)).await?;
+    for settled in hold.settled() {
+        output.note(format!(
+            "Settled an interrupted run: {} of fleet {} in zone {}.",
+            show::counted(settled.machines.len() as u64, "machine"),
+            settled.batch.fleet,
+            settled.batch.zone
+        ));
+    }
+    let decided = decide(&mut hold, origin, how, output).await;
+    let plan = match decided {
+        Ok(Some(plan)) => plan,
+        Ok(None) => {
+            hold.release().await?;
+            output.note("Nothing was done.");
+            return Ok(Exit::Failed);
+        }
+        Err(error) => {
+            // The first error is the one to tell; an unreleased lock ends by itself.
+            hold.release().await.ok();
+            return Err(error);
+        }
+    };
+    carry_out(&engine, hold, plan, how, bars, output).await
+}
+
+/// Returns the plan to run; `None` when the person said no.
+async fn decide(
+    hold: &mut Hold<'_>,
+    origin: Origin,
+    how: &RunOptions,
+    output: &Output,
+) -> Result<Option<Plan>, CliError> {
+    let (plan, was_seen) = match origin {
+        Origin::File(loaded, options) => (hold.plan(loaded.desired, options).await?, false),
+        Origin::Saved(plan) => {
+            let outdated = hold.outdated(&plan).await?;
+            if !outdated.is_empty() {
+                let what = outdated.iter().map(String::as_str);
+                return Err(CliError::new(format!(
+                    "the saved plan is out of date: {} changed since it was made",
+                    show::few(what)
+                ))
+                .with_hint("make a new plan with `meshvm plan --out`")
+                .exiting(Exit::OutOfDate));
+            }
+            (*plan, true)
+        }
+    };
+    if output.is_human() {
+        output.text(&show::plan::plan(&plan))?;
+    }
+    let refusals = policy::check(&plan, how.allowed());
+    if !refusals.is_empty() {
+        return Err(CliError::refused(refusals));
+    }
+    // Whoever saved a plan has looked at it; asking again is the pipeline's choice.
+    if plan.is_empty() || how.yes || was_seen {
+        return Ok(Some(plan));
+    }
+    let yes = if plan.options.destroy {
+        ask::approve(
+            output,
+            "Everything of the stack will be deleted.",
+            &plan.desired.stack,
+        )?
+    } else {
+        ask::approve(output, "Apply this plan?", "yes")?
+    };
+    Ok(yes.then_some(plan))
+}
+
+async fn carry_out(
+    engine: &Engine,
+    hold: Hold<'_>,
+    plan: Plan,
+    how: &RunOptions,
+    bars: Bars,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let stop = Arc::new(Stop::default());
+    let signals = tokio::spawn(listen(Arc::clone(&stop), output.is_human()));
+    let shown = plan.clone();
+    let settings = ApplySettings {
+        parallelism: usize::from(how.parallelism),
+        listener: bars.listener(),
+        stop: &stop,
+        fate: &Alive,
+    };
+    let result = hold.apply(plan, &settings).await;
+    signals.abort();
+    bars.finish();
+    let outcome = result?;
+    let metrics = engine.connections.metrics();
+    output.metrics(&metrics);
+    if output.is_human() {
+        if !shown.is_empty() {
+            output.outcome(&outcome);
+        }
+    } else {
+        let report = Report {
+            plan: &shown,
+            outcome: Some(&outcome),
+            metrics,
+        };
+        output.result(String::new, &report)?;
+    }
+    Ok(if outcome.is_complete() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// Turns Ctrl-C, and SIGTERM of a pipeline, into requests to stop.
+async fn listen(stop: Arc<Stop>, tell: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    for asked in 1.. {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => if interrupted.is_err() { return },
+            _ = terminate.recv() => {}
+        }
+        stop.ask();
+        if tell && asked == 1 {
+            anstream::eprintln!("Finishing what is in flight; once more stops at once.");
+        }
+    }
+}
+
+/// Describes this run to whoever finds the stack locked.
+pub fn holder(command: &str) -> Holder {
+    let who = std::env::var("USER").unwrap_or_else(|_| nix::unistd::geteuid().to_string());
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "unknown".to_owned());
+    Holder::this_process(who, host, format!("meshvm {command}"), Timestamp::now())
+}

@@ -1,0 +1,158 @@
+//! Progress while a run works: bars on a terminal, lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use meshvm_provider_api::Progress as ProviderProgress;
+
+use super::output::Output;
+use crate::apply::Progress;
+use crate::apply::worker::SharedListener;
+use crate::show::{ADD, REMOVE, counted, paint};
+use crate::steps::Op;
+
+/// Where progress goes.
+#[derive(Clone)]
+pub struct Bars(Arc<Kind>);
+
+enum Kind {
+    /// A person at a terminal.
+    Terminal {
+        all: MultiProgress,
+        steps: Mutex<BTreeMap<String, ProgressBar>>,
+    },
+    /// A person reading a log.
+    Lines,
+    /// Nobody.
+    Silent,
+}
+
+impl Bars {
+    /// Chooses by who reads.
+    pub fn new(output: &Output) -> Self {
+        Self(Arc::new(if output.is_interactive() {
+            Kind::Terminal {
+                all: MultiProgress::new(),
+                steps: Mutex::default(),
+            }
+        } else if output.is_human() {
+            Kind::Lines
+        } else {
+            Kind::Silent
+        }))
+    }
+
+    /// Returns what providers tell their long calls to.
+    pub fn provider_progress(&self) -> ProviderProgress {
+        let bars = self.clone();
+        ProviderProgress::new(move |line| match bars.0.as_ref() {
+            Kind::Terminal { all, .. } => {
+                all.println(format!("  {line}")).ok();
+            }
+            Kind::Lines => anstream::eprintln!("  {line}"),
+            Kind::Silent => {}
+        })
+    }
+
+    /// Returns what a run tells its steps to.
+    pub fn listener(&self) -> SharedListener {
+        let bars = self.clone();
+        Arc::new(move |progress: Progress<'_>| bars.tell(&progress))
+    }
+
+    /// Clears what is left on the terminal.
+    pub fn finish(&self) {
+        if let Kind::Terminal { all, .. } = self.0.as_ref() {
+            all.clear().ok();
+        }
+    }
+
+    fn tell(&self, progress: &Progress<'_>) {
+        match self.0.as_ref() {
+            Kind::Terminal { all, steps } => {
+                let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+                match progress {
+                    Progress::Started(step) => {
+                        let bar = all.add(ProgressBar::new_spinner());
+                        bar.set_style(style());
+                        bar.set_prefix(describe(&step.op));
+                        bar.enable_steady_tick(Duration::from_millis(100));
+                        steps.insert(step.id.clone(), bar);
+                    }
+                    Progress::Working(step, line) => {
+                        if let Some(bar) = steps.get(&step.id) {
+                            bar.set_message((*line).to_owned());
+                        }
+                    }
+                    Progress::Done(step) => {
+                        if let Some(bar) = steps.remove(&step.id) {
+                            let took = bar.elapsed().as_secs();
+                            bar.finish_and_clear();
+                            let sign = paint(ADD, "✓");
+                            all.println(format!("{sign} {} ({took}s)", describe(&step.op)))
+                                .ok();
+                        }
+                    }
+                    Progress::Failed(step, failure) => {
+                        if let Some(bar) = steps.remove(&step.id) {
+                            bar.finish_and_clear();
+                            let sign = paint(REMOVE, "✗");
+                            all.println(format!(
+                                "{sign} {}: {}",
+                                describe(&step.op),
+                                failure.message
+                            ))
+                            .ok();
+                        }
+                    }
+                }
+            }
+            Kind::Lines => match progress {
+                Progress::Started(step) => anstream::eprintln!("… {}", describe(&step.op)),
+                Progress::Working(step, line) => {
+                    anstream::eprintln!("  {}: {line}", describe(&step.op));
+                }
+                Progress::Done(step) => {
+                    anstream::eprintln!("{} {}", paint(ADD, "✓"), describe(&step.op));
+                }
+                Progress::Failed(step, _) => {
+                    anstream::eprintln!("{} {}", paint(REMOVE, "✗"), describe(&step.op));
+                }
+            },
+            Kind::Silent => {}
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// Says what a step does, in a few words.
+fn describe(op: &Op) -> String {
+    match op {
+        Op::Prepare { fleet } => format!("prepare fleet {fleet}"),
+        Op::Create(batch) => format!(
+            "create {} of fleet {} in {}",
+            counted(batch.count, "machine"),
+            batch.fleet,
+            batch.zone
+        ),
+        Op::Await { fleet, .. } => format!("wait for fleet {fleet}"),
+        Op::Enter { fleet, .. } => format!("register fleet {fleet}"),
+        Op::Change { update, .. } => {
+            format!(
+                "change {}",
+                counted(update.machines.len() as u64, "machine")
+            )
+        }
+        Op::Delete { machines, .. } => {
+            format!("delete {}", counted(machines.len() as u64, "machine"))
+        }
+        Op::Write { objects } => format!("write {}", counted(objects.len() as u64, "object")),
+        Op::Prune { objects } => format!("remove {}", counted(objects.len() as u64, "object")),
+    }
+}

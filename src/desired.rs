@@ -1,0 +1,225 @@
+//! Desired: what the fleet file asks for, with every default filled in.
+//!
+//! [`expand`] is pure: the texts and hashes of files that the fleet file names
+//! come in as arguments. What it makes is data that a saved plan can hold.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meshvm_provider_api::labels::{Hash, Labels};
+use meshvm_provider_api::{Media, Template};
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap;
+use crate::diag::Diagnostic;
+use crate::spec::model::{Membership, Package, Rollout};
+use crate::spec::scalars::Amount;
+use crate::spec::{Fleet, FleetSpec};
+
+/// The machines deleted in one run without a `budgets.destroy` in the file.
+pub const DEFAULT_DESTROY: Amount = Amount::Percent(25);
+/// The machines replaced in one run without a `budgets.replace` in the file.
+pub const DEFAULT_REPLACE: Amount = Amount::Percent(50);
+
+/// Everything that a fleet file asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Desired {
+    /// The stack.
+    pub stack: String,
+    /// The fleets, by name.
+    pub fleets: BTreeMap<String, DesiredFleet>,
+    /// The most machines that may be deleted.
+    pub destroy_budget: Amount,
+    /// The most machines that may be replaced.
+    pub replace_budget: Amount,
+    /// Whether the file itself sets `destroy_budget`; then `destroy` keeps to it too.
+    pub destroy_budget_is_explicit: bool,
+}
+
+/// A fleet with every default filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DesiredFleet {
+    /// How many machines.
+    pub replicas: u32,
+    /// Whether its machines need `--allow-protected` to be destroyed or replaced.
+    pub protect: bool,
+    /// What they are made from.
+    pub template: Template,
+    /// The user's own labels.
+    pub labels: Labels,
+    /// Their user-data.
+    pub user_data: String,
+    /// Files that the bootstrap expects from the provider.
+    pub media: Vec<Media>,
+    /// The hash of all that a machine is compared with.
+    pub spec: Hash,
+    /// How they are replaced.
+    pub rollout: ResolvedRollout,
+    /// The fleet's side of the mesh.
+    pub membership: Option<Membership>,
+}
+
+impl DesiredFleet {
+    /// Returns the hash of the user-data.
+    pub fn user_data_hash(&self) -> Hash {
+        Hash::of(&self.user_data)
+    }
+}
+
+/// A rollout in numbers of machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolvedRollout {
+    /// The most machines above `replicas`.
+    pub max_surge: u32,
+    /// The most machines below `replicas` that may be unavailable.
+    pub max_unavailable: u32,
+    /// How long a machine must stay ready.
+    pub min_ready: Duration,
+    /// How long a machine may take to become ready.
+    pub ready_timeout: Duration,
+}
+
+impl ResolvedRollout {
+    fn of(rollout: &Rollout, replicas: u32) -> Self {
+        let surge = rollout.max_surge.unwrap_or(Amount::Count(1));
+        let unavailable = rollout.max_unavailable.unwrap_or(Amount::Count(0));
+        let max_surge = surge.of_rounded_up(replicas);
+        let max_unavailable = unavailable.of_rounded_down(replicas);
+        // A percentage of a small fleet may round to nothing on both sides; such a
+        // rollout could never move, so it takes the step that keeps machines up.
+        let stuck = max_surge == 0 && max_unavailable == 0;
+        Self {
+            max_surge: if stuck { 1 } else { max_surge },
+            max_unavailable,
+            min_ready: rollout.min_ready.map_or(Duration::ZERO, |d| d.0),
+            ready_timeout: rollout
+                .ready_timeout
+                .map_or(Duration::from_secs(600), |d| d.0),
+        }
+    }
+}
+
+/// The texts and places of files that a fleet file names, read at the edge.
+#[derive(Clone, Debug, Default)]
+pub struct NamedFiles {
+    /// Own user-data templates: their texts by the path as written.
+    pub templates: BTreeMap<String, String>,
+    /// Sidecar packages: their absolute places by the path as written.
+    pub packages: BTreeMap<String, PathBuf>,
+}
+
+/// Fills in everything that a fleet file leaves open.
+///
+/// # Errors
+/// Returns every problem of rendering the bootstrap, each at its place in the file.
+pub fn expand(spec: &FleetSpec, files: &NamedFiles) -> Result<Desired, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let mut fleets = BTreeMap::new();
+    for (name, fleet) in &spec.fleets {
+        match expand_fleet(spec, fleet, files) {
+            Ok(desired) => {
+                fleets.insert(name.to_string(), desired);
+            }
+            Err(diagnostic) => problems.push(*diagnostic),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Desired {
+        stack: spec.stack.to_string(),
+        fleets,
+        destroy_budget: spec.budgets.destroy.unwrap_or(DEFAULT_DESTROY),
+        replace_budget: spec.budgets.replace.unwrap_or(DEFAULT_REPLACE),
+        destroy_budget_is_explicit: spec.budgets.destroy.is_some(),
+    })
+}
+
+fn expand_fleet(
+    spec: &FleetSpec,
+    fleet: &Fleet,
+    files: &NamedFiles,
+) -> Result<DesiredFleet, Box<Diagnostic>> {
+    let body = &fleet.body;
+    let request = bootstrap::Request {
+        stack: spec.stack.as_str(),
+        fleet: fleet.name.as_str(),
+        sidecar: spec.sidecar.as_ref(),
+        bootstrap: &body.bootstrap,
+        staged: &[],
+        own_template: body
+            .bootstrap
+            .template
+            .as_ref()
+            .and_then(|path| files.templates.get(path))
+            .map(String::as_str),
+    };
+    let rendered = bootstrap::render(&request).map_err(|error| {
+        let diagnostic = Diagnostic::error(format!(
+            "the user-data of fleet `{}` cannot be rendered: {error}",
+            fleet.name
+        ));
+        let place = spec.place(&["fleets", fleet.name.as_str(), "bootstrap"]);
+        Box::new(match place {
+            Some(place) => diagnostic.at(place),
+            None => diagnostic,
+        })
+    })?;
+    let packages = spec.sidecar.iter().flat_map(|sidecar| &sidecar.packages);
+    let media = packages
+        .filter_map(|package| media(package, files))
+        .collect();
+    let replicas = body.replicas.unwrap_or(1);
+    Ok(DesiredFleet {
+        replicas,
+        protect: body.protect,
+        template: fleet.template.clone(),
+        labels: body.labels.clone(),
+        spec: spec_hash(&fleet.template, &body.labels, &rendered.user_data),
+        user_data: rendered.user_data,
+        media,
+        rollout: ResolvedRollout::of(&body.rollout, replicas),
+        membership: body.membership.clone(),
+    })
+}
+
+/// Returns the package as a file to hand over; `None` when the machine fetches it itself.
+fn media(package: &Package, files: &NamedFiles) -> Option<Media> {
+    let path = files.packages.get(package.path.as_ref()?)?;
+    Some(Media {
+        name: bootstrap::media_name(package),
+        path: path.clone(),
+        sha256: package.sha256.clone(),
+    })
+}
+
+fn spec_hash(template: &Template, labels: &Labels, user_data: &str) -> Hash {
+    // The zone is left out: where a machine stands is the planner's choice, and
+    // adding a zone must not make the machines of the others outdated.
+    let made_from = serde_json::json!([template.attributes, labels, Hash::of(user_data)]);
+    Hash::of(made_from.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::scalars;
+
+    #[test]
+    fn a_rollout_that_rounds_to_nothing_surges_by_one() {
+        let rollout = Rollout {
+            max_surge: Some(Amount::Count(0)),
+            max_unavailable: Some(Amount::Percent(25)),
+            min_ready: Some(scalars::Duration(Duration::from_secs(3))),
+            ready_timeout: None,
+        };
+        let resolved = ResolvedRollout::of(&rollout, 3);
+        assert_eq!((resolved.max_surge, resolved.max_unavailable), (1, 0));
+        let resolved = ResolvedRollout::of(&rollout, 8);
+        assert_eq!((resolved.max_surge, resolved.max_unavailable), (0, 2));
+    }
+}

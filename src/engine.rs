@@ -1,0 +1,435 @@
+//! The engine: one stack, looked at or worked on.
+//!
+//! [`Engine::look`] reads and changes nothing. [`Engine::hold`] takes the lock
+//! and settles what an interrupted run left; only a [`Hold`] can apply.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use meshvm_provider_api::{Kind, MachineId, Scope};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::apply::dispatcher::Settings;
+use crate::apply::settle::{SettleError, Settled, settle};
+use crate::apply::worker::SharedListener;
+use crate::apply::{self, Journal, JournalError, Outcome, RunError, Worker};
+use crate::desired::Desired;
+use crate::journal::{Entry, Event, Memory, Run, fold};
+use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, LedgerError, RunWriter};
+use crate::mesh::Backend;
+use crate::observe::{self, ObserveError};
+use crate::observed::Observed;
+use crate::plan::{self, Context, Options, Plan, PlanError};
+use crate::providers::Connections;
+use crate::steps::{Op, lower};
+
+/// The step id of entries that are about a run as a whole.
+const WHOLE_RUN: &str = "run";
+
+/// A stack and everything that it takes to look at it.
+pub struct Engine {
+    /// Its ledger.
+    pub ledger: Ledger,
+    /// Its clouds.
+    pub connections: Arc<Connections>,
+    /// Its mesh.
+    pub mesh: Option<Arc<dyn Backend>>,
+    /// Where its plans are applied.
+    pub context: Context,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// What the last finished run asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Applied {
+    /// Replicas by fleet.
+    pub replicas: BTreeMap<String, u32>,
+}
+
+/// Why a stack cannot be looked at or worked on.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The ledger.
+    #[error("cannot use the ledger")]
+    Ledger(#[from] LedgerError),
+    /// A run in the ledger was written by another version.
+    #[error("cannot read the plan of run {fence} in the ledger")]
+    Run {
+        /// The run.
+        fence: u64,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// An interrupted run.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    /// The clouds or the mesh.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The command line.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The run itself.
+    #[error(transparent)]
+    Apply(#[from] RunError),
+}
+
+impl Engine {
+    /// Makes a plan and changes nothing, not even the ledger.
+    ///
+    /// # Errors
+    /// When something cannot be read, or the options name what does not exist.
+    pub async fn look(
+        &self,
+        desired: Desired,
+        options: Options,
+    ) -> Result<(Plan, Observed), EngineError> {
+        let runs = read_runs(self.ledger.runs().await?)?;
+        let memory = self.fold(&runs);
+        self.plan(desired, options, &memory).await
+    }
+
+    /// Takes the lock of the stack and settles what an interrupted run left.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`] when somebody else works on the stack; and when
+    /// an interrupted run cannot be settled, since nothing may be planned then.
+    pub async fn hold(&self, holder: Holder) -> Result<Hold<'_>, EngineError> {
+        let claim = Claim {
+            holder,
+            ttl: DEFAULT_TTL,
+        };
+        let lease = self.ledger.acquire(claim, self.clock.clone()).await?;
+        match self.settle(&lease).await {
+            Ok((runs, memory, settled)) => Ok(Hold {
+                engine: self,
+                lease,
+                runs,
+                memory,
+                settled,
+            }),
+            Err(error) => {
+                // The first error is the one to tell; an unreleased lock ends by itself.
+                lease.release().await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    async fn settle(&self, lease: &Lease) -> Result<(Vec<Run>, Memory, Vec<Settled>), EngineError> {
+        let runs = read_runs(self.ledger.take_runs(lease).await?)?;
+        let mut memory = self.fold(&runs);
+        let settled = settle(&mut memory, &runs, &self.connections, self.clock.now()).await?;
+        Ok((runs, memory, settled))
+    }
+
+    fn fold(&self, runs: &[Run]) -> Memory {
+        fold(runs, self.clock.now(), |provider| {
+            let lag = self
+                .connections
+                .kinds()
+                .get(provider)
+                .map(|kind| kind.info().listing_lag);
+            // A provider that this build lacks cannot be asked: its machines are all remembered.
+            lag.map_or(SignedDuration::MAX, |lag| {
+                SignedDuration::try_from(lag).unwrap_or(SignedDuration::MAX)
+            })
+        })
+    }
+
+    async fn plan(
+        &self,
+        desired: Desired,
+        options: Options,
+        memory: &Memory,
+    ) -> Result<(Plan, Observed), EngineError> {
+        let mut scopes = self.ledger.scopes().await?;
+        scopes.extend(
+            desired
+                .fleets
+                .values()
+                .map(|fleet| fleet.template.scope.clone()),
+        );
+        let mut adopt: BTreeMap<Scope, Vec<MachineId>> = BTreeMap::new();
+        for (machine, fleet) in &options.adopt {
+            if let Some(fleet) = desired.fleets.get(fleet) {
+                let scope = fleet.template.scope.clone();
+                adopt.entry(scope).or_default().push(machine.clone());
+            }
+        }
+        let request = observe::Request {
+            stack: &desired.stack,
+            scopes: &scopes,
+            adopt: &adopt,
+            expected: &memory.expected,
+            open: &memory.unsettled(),
+        };
+        let observed = observe::observe(&request, &self.connections, self.mesh.as_deref()).await?;
+        let applied: Option<Applied> = self.ledger.last_applied().await?;
+        let kinds: BTreeMap<&'static str, &dyn Kind> = self
+            .connections
+            .kinds()
+            .iter()
+            .map(|(&name, kind)| (name, kind.as_ref()))
+            .collect();
+        let plan = plan::plan(plan::Input {
+            id: Uuid::new_v4(),
+            now: self.clock.now(),
+            context: self.context.clone(),
+            options,
+            desired,
+            observed: &observed,
+            last_replicas: &applied.unwrap_or_default().replicas,
+            kinds: &kinds,
+        })?;
+        Ok((plan, observed))
+    }
+}
+
+/// A stack whose lock is held.
+pub struct Hold<'a> {
+    engine: &'a Engine,
+    lease: Lease,
+    runs: Vec<Run>,
+    memory: Memory,
+    settled: Vec<Settled>,
+}
+
+/// How a plan is applied.
+pub struct ApplySettings<'a> {
+    /// The most steps at the same time.
+    pub parallelism: usize,
+    /// Takes what the run tells.
+    pub listener: SharedListener,
+    /// Asks it to stop.
+    pub stop: &'a apply::Stop,
+    /// Decides where it dies.
+    pub fate: &'a dyn apply::Fate,
+}
+
+impl Hold<'_> {
+    /// Returns the batches of an interrupted run that were settled.
+    pub fn settled(&self) -> &[Settled] {
+        &self.settled
+    }
+
+    /// Makes a plan.
+    ///
+    /// # Errors
+    /// As [`Engine::look`].
+    pub async fn plan(&mut self, desired: Desired, options: Options) -> Result<Plan, EngineError> {
+        let (plan, observed) = self.engine.plan(desired, options, &self.memory).await?;
+        // What the listings show by themselves need not be remembered any longer.
+        self.memory.expected = observed.behind;
+        Ok(plan)
+    }
+
+    /// Returns in which fleets, or where in the mesh, a saved plan no longer fits the world.
+    ///
+    /// # Errors
+    /// As [`Engine::look`].
+    pub async fn outdated(&mut self, saved: &Plan) -> Result<BTreeSet<String>, EngineError> {
+        let fresh = self
+            .plan(saved.desired.clone(), saved.options.clone())
+            .await?;
+        let names = saved.fleets.keys().chain(fresh.fleets.keys());
+        let mut outdated: BTreeSet<String> = names
+            .filter(|&fleet| saved.fleets.get(fleet) != fresh.fleets.get(fleet))
+            .map(|fleet| format!("fleet `{fleet}`"))
+            .collect();
+        if saved.objects != fresh.objects {
+            outdated.insert("the mesh".to_owned());
+        }
+        Ok(outdated)
+    }
+
+    /// Applies a plan, gives the lock back, and says how it ended.
+    ///
+    /// # Errors
+    /// When the run ended before its end; steps that failed are in the outcome.
+    pub async fn apply(
+        self,
+        plan: Plan,
+        settings: &ApplySettings<'_>,
+    ) -> Result<Outcome, EngineError> {
+        let outcome = self.run(plan, settings).await;
+        match outcome {
+            // A run that died takes nothing back: that is what is simulated.
+            Err(EngineError::Apply(RunError::Died)) => {}
+            Ok(_) | Err(_) => self.lease.release().await?,
+        }
+        outcome
+    }
+
+    /// Gives the lock back without applying anything.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn release(self) -> Result<(), EngineError> {
+        Ok(self.lease.release().await?)
+    }
+
+    async fn run(&self, plan: Plan, settings: &ApplySettings<'_>) -> Result<Outcome, EngineError> {
+        let ledger = &self.engine.ledger;
+        let applied = self.applied(&plan).await?;
+        if plan.is_empty() && self.settled.is_empty() {
+            self.record(applied).await?;
+            return Ok(Outcome::default());
+        }
+        let graph = lower(&plan);
+        for scope in created_in(&plan, &graph.steps) {
+            ledger.add_scope(&scope).await?;
+        }
+        let bytes = serde_json::to_vec(&plan).map_err(|source| EngineError::Run {
+            fence: self.lease.fence(),
+            source,
+        })?;
+        let writer = ledger.begin_run(&self.lease, bytes).await?;
+        let mut journal = LeasedJournal {
+            writer,
+            lease: &self.lease,
+            clock: &self.engine.clock,
+        };
+        self.inherit(&mut journal).await?;
+        let worker = Worker::new(
+            Arc::new(plan),
+            Arc::new(graph),
+            Arc::clone(&self.engine.connections),
+            self.engine.mesh.clone(),
+            Arc::clone(&settings.listener),
+        );
+        let clock = self.engine.clock.clone();
+        let now = move || clock.now();
+        let settings = Settings {
+            parallelism: settings.parallelism,
+            listener: settings.listener.as_ref(),
+            stop: settings.stop,
+            fate: settings.fate,
+            now: &now,
+        };
+        let outcome = apply::run(worker, &mut journal, &settings).await?;
+        journal.writer.finish().await?;
+        if outcome.is_complete() {
+            self.record(applied).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Takes over what earlier runs did and listings do not show yet; then those runs can go.
+    async fn inherit(&self, journal: &mut LeasedJournal<'_>) -> Result<(), EngineError> {
+        let expected: Vec<_> = self
+            .memory
+            .expected
+            .iter()
+            .map(|(scope, expected)| (scope.clone(), expected.clone()))
+            .collect();
+        if !expected.is_empty() {
+            let entry = Entry {
+                at: self.engine.clock.now(),
+                step: WHOLE_RUN.to_owned(),
+                event: Event::Inherited { expected },
+            };
+            journal.append(&[entry]).await.map_err(RunError::Journal)?;
+        }
+        for run in &self.runs {
+            self.engine.ledger.forget_run(run.fence).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns what the ledger shall say was applied, when it does not say so yet.
+    async fn applied(&self, plan: &Plan) -> Result<Option<Applied>, EngineError> {
+        let last: Option<Applied> = self.engine.ledger.last_applied().await?;
+        let mut applied = last.clone().unwrap_or_default();
+        applied.replicas.retain(|fleet, _| {
+            plan.desired.fleets.contains_key(fleet) || !plan.options.covers(fleet)
+        });
+        for (fleet, desired) in &plan.desired.fleets {
+            if plan.options.covers(fleet) {
+                applied.replicas.insert(fleet.clone(), desired.replicas);
+            }
+        }
+        if plan.options.destroy {
+            applied
+                .replicas
+                .retain(|fleet, _| !plan.options.covers(fleet));
+        }
+        Ok((last.unwrap_or_default() != applied).then_some(applied))
+    }
+
+    async fn record(&self, applied: Option<Applied>) -> Result<(), EngineError> {
+        if let Some(applied) = applied {
+            self.engine
+                .ledger
+                .record_applied(&self.lease, &applied)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the scopes that steps create machines in.
+fn created_in(plan: &Plan, steps: &[crate::steps::Step]) -> BTreeSet<Scope> {
+    steps
+        .iter()
+        .filter_map(|step| match &step.op {
+            Op::Create(batch) => plan.desired.fleets.get(&batch.fleet),
+            Op::Prepare { .. }
+            | Op::Await { .. }
+            | Op::Enter { .. }
+            | Op::Change { .. }
+            | Op::Delete { .. }
+            | Op::Write { .. }
+            | Op::Prune { .. } => None,
+        })
+        .map(|fleet| fleet.template.scope.clone())
+        .collect()
+}
+
+/// A journal that is written only while the lock is held.
+struct LeasedJournal<'a> {
+    writer: RunWriter,
+    lease: &'a Lease,
+    clock: &'a Clock,
+}
+
+#[async_trait]
+impl Journal for LeasedJournal<'_> {
+    async fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
+        let begins = entries
+            .iter()
+            .any(|entry| matches!(entry.event, Event::Begin(_)));
+        if begins {
+            self.lease
+                .check(self.clock.now())
+                .map_err(|error| JournalError(Box::new(error)))?;
+        }
+        self.writer
+            .append(entries)
+            .await
+            .map_err(|error| JournalError(Box::new(error)))
+    }
+}
+
+fn read_runs(stored: Vec<crate::ledger::StoredRun<Entry>>) -> Result<Vec<Run>, EngineError> {
+    stored
+        .into_iter()
+        .map(|run| {
+            let plan = serde_json::from_slice(&run.plan).map_err(|source| EngineError::Run {
+                fence: run.fence,
+                source,
+            })?;
+            Ok(Run {
+                fence: run.fence,
+                plan,
+                entries: run.entries,
+            })
+        })
+        .collect()
+}

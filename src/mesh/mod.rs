@@ -1,0 +1,208 @@
+//! The mesh side: membership as Kubernetes objects, and where they are written.
+//!
+//! [`objects`] makes the objects and is pure; a [`Backend`] reads and writes
+//! them. An object is meshvm's when it carries the stack's label; a backend may
+//! not change or delete any other.
+
+pub mod manifests;
+pub mod objects;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use meshvm_provider_api::ErrorClass;
+use meshvm_provider_api::labels::{self, Hash};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+pub use manifests::Manifests;
+
+/// The name of a WorkloadEntry's label with the machine that it stands for.
+pub const MACHINE_LABEL: &str = "meshvm-machine";
+
+/// What names an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectRef {
+    /// The namespace.
+    pub namespace: String,
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// An object as it is sent and read: a whole manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Object {
+    /// What names it.
+    pub reference: ObjectRef,
+    /// The manifest.
+    pub body: Value,
+}
+
+impl Object {
+    /// Makes an object of a manifest; `None` when that lacks a kind, a name or a namespace.
+    pub fn from_manifest(body: Value) -> Option<Self> {
+        let text = |pointer: &str| body.pointer(pointer)?.as_str().map(str::to_owned);
+        Some(Self {
+            reference: ObjectRef {
+                namespace: text("/metadata/namespace")?,
+                kind: text("/kind")?,
+                name: text("/metadata/name")?,
+            },
+            body,
+        })
+    }
+
+    /// Returns a label's value.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.body
+            .get("metadata")?
+            .get("labels")?
+            .get(name)?
+            .as_str()
+    }
+
+    /// Returns whether the object belongs to a stack.
+    pub fn is_of(&self, stack: &str) -> bool {
+        self.label(labels::STACK) == Some(stack)
+    }
+
+    /// Returns the hash in the object's own label: what it was written from.
+    pub fn written_spec(&self) -> Option<&str> {
+        self.label(labels::SPEC)
+    }
+
+    /// Returns the object without the labels that make it a stack's.
+    pub fn released(&self) -> Self {
+        let mut object = self.clone();
+        let labels = object.body.pointer_mut("/metadata/labels");
+        if let Some(labels) = labels.and_then(Value::as_object_mut) {
+            labels.retain(|name, _| !name.starts_with("meshvm-"));
+        }
+        object
+    }
+
+    /// Puts the hash of the object's content into its label.
+    pub fn sealed(mut self) -> Self {
+        let hash = Hash::of(self.body.to_string());
+        if let Some(labels) = self.body.pointer_mut("/metadata/labels") {
+            labels[labels::SPEC] = Value::String(hash.to_string());
+        }
+        self
+    }
+}
+
+/// Where membership is written, as a plan keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Target {
+    /// A folder of manifests, absolute.
+    Manifests(PathBuf),
+}
+
+impl Target {
+    /// Opens the backend. Creates nothing.
+    pub fn open(&self) -> Box<dyn Backend> {
+        match self {
+            Self::Manifests(path) => Box::new(Manifests::new(path.clone())),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifests(path) => write!(f, "manifests in {}", path.display()),
+        }
+    }
+}
+
+/// Reads and writes the objects of a stack.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Lists the stack's objects.
+    ///
+    /// # Errors
+    /// When the mesh cannot be read, or holds what cannot be understood.
+    async fn observe(&self, stack: &str) -> Result<Vec<Object>, MeshError>;
+
+    /// Writes objects, each whole. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`MeshError::Foreign`] when one exists and is not the stack's; then none is written.
+    async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError>;
+
+    /// Deletes objects of the stack. One that does not exist counts as deleted.
+    ///
+    /// # Errors
+    /// [`MeshError::Foreign`] when one is not the stack's; then none is deleted.
+    async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError>;
+}
+
+/// Why the mesh could not be read or written.
+#[derive(Debug, Error)]
+pub enum MeshError {
+    /// An object of that name belongs to somebody else.
+    #[error("{object} exists in {place} and does not belong to stack `{stack}`")]
+    Foreign {
+        /// The object.
+        object: ObjectRef,
+        /// Where it is.
+        place: String,
+        /// The stack that wants it.
+        stack: String,
+    },
+    /// A file of the folder is no manifest.
+    #[error("{path} is not a manifest: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+}
+
+impl MeshError {
+    /// Returns what the error means for the engine.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Foreign { .. } => ErrorClass::Conflict,
+            Self::Unreadable { .. } => ErrorClass::Invalid,
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => ErrorClass::PermissionDenied,
+                _ => ErrorClass::Environment,
+            },
+        }
+    }
+
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Foreign { .. } => Some(
+                "rename the fleet or its objects, or remove that one if nobody needs it".to_owned(),
+            ),
+            Self::Unreadable { .. } | Self::Io { .. } => None,
+        }
+    }
+}

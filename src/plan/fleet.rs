@@ -1,0 +1,267 @@
+//! Plans the machines of one fleet. Pure.
+//!
+//! Every machine gets one [`Verdict`] by itself; then the fleet as a whole is
+//! brought to its number and spread. Machines that are wrong or down are the
+//! first to go, so a shrinking fleet keeps its best.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshvm_provider_api::{Difference, Kind};
+
+use super::collect::{Changes, reference};
+use super::spread::{allot, rebalance, take_room, take_surplus};
+use super::verdict::{Verdict, judge, judge_adoption};
+use super::{Action, Drift, FieldChange, FleetPlan, Options, Reason, Waiting};
+use crate::desired::DesiredFleet;
+use crate::observed::{ObservedMachine, UnsettledBatch};
+
+/// What one fleet is planned from.
+pub struct FleetInput<'a> {
+    /// The fleet's name.
+    pub name: &'a str,
+    /// What the file asks for, and the provider that judges it; `None` when nothing shall be left.
+    pub desired: Option<(&'a DesiredFleet, &'a dyn Kind)>,
+    /// Its machines.
+    pub machines: &'a [&'a ObservedMachine],
+    /// Machines that it takes over.
+    pub adopted: &'a [&'a ObservedMachine],
+    /// Batches of it that an interrupted run may have sent.
+    pub unsettled: &'a [UnsettledBatch],
+    /// How many replicas the last finished run asked for.
+    pub last_replicas: Option<u32>,
+    /// What was asked for on the command line.
+    pub options: &'a Options,
+}
+
+/// What becomes of one fleet.
+#[derive(Debug, Default)]
+pub struct FleetOutcome {
+    /// What changes.
+    pub plan: FleetPlan,
+    /// What changed outside meshvm.
+    pub drift: Vec<Drift>,
+    /// What it waits for.
+    pub waiting: Vec<Waiting>,
+    /// The names of the machines that stay members.
+    pub staying: BTreeSet<String>,
+}
+
+/// Plans one fleet.
+pub fn plan_fleet(input: &FleetInput<'_>) -> FleetOutcome {
+    let mut changes = Changes::default();
+    let (forgotten, machines): (Vec<&ObservedMachine>, Vec<_>) =
+        input.machines.iter().copied().partition(|observed| {
+            let machine = &observed.machine;
+            let forget = &input.options.forget;
+            forget.contains(&machine.name) || forget.contains(&machine.id.0)
+        });
+    for observed in forgotten {
+        changes.add(
+            Action::Forget,
+            Reason::Requested,
+            observed,
+            Vec::new(),
+            false,
+        );
+    }
+    if let Some((desired, kind)) = input.desired {
+        return plan_standing(input, desired, kind, machines, changes);
+    }
+    let reason = if input.options.destroy {
+        Reason::Destroyed
+    } else {
+        Reason::FleetRemoved
+    };
+    for observed in machines {
+        changes.add(Action::Delete, reason.clone(), observed, Vec::new(), false);
+    }
+    FleetOutcome {
+        plan: FleetPlan {
+            changes: changes.finish(),
+            ..FleetPlan::default()
+        },
+        ..FleetOutcome::default()
+    }
+}
+
+fn plan_standing(
+    input: &FleetInput<'_>,
+    desired: &DesiredFleet,
+    kind: &dyn Kind,
+    machines: Vec<&ObservedMachine>,
+    mut changes: Changes,
+) -> FleetOutcome {
+    let own = machines.into_iter().map(|observed| {
+        let verdict = judge(input.options, desired, kind, observed);
+        (observed, verdict)
+    });
+    let adopted = input.adopted.iter().map(|&observed| {
+        let verdict = judge_adoption(desired, kind, observed);
+        (observed, verdict)
+    });
+    let mut judged: Vec<(&ObservedMachine, Verdict)> = own.chain(adopted).collect();
+    let mut outcome = FleetOutcome {
+        drift: drift_of(input.name, &judged),
+        ..FleetOutcome::default()
+    };
+    let phantoms: u32 = input.unsettled.iter().map(|batch| batch.missing).sum();
+    let total = u32::try_from(judged.len()).unwrap_or(u32::MAX) + phantoms;
+    let last = input.last_replicas;
+
+    let surplus = total.saturating_sub(desired.replicas);
+    let removed = take_surplus(&mut judged, surplus);
+    // What the last run asked for beyond what the file asks for now is the file's doing.
+    let scaled_down = last
+        .map_or(0, |last| last.saturating_sub(desired.replicas))
+        .min(surplus);
+    for (observed, index) in removed.into_iter().zip(0..) {
+        let reason = if index < scaled_down {
+            Reason::ScaledDown
+        } else {
+            Reason::Surplus
+        };
+        changes.add(Action::Delete, reason, observed, Vec::new(), false);
+    }
+
+    let standing = standing(&judged, input.unsettled);
+    let targets = allot(desired.replicas, &desired.template.zones, &standing);
+    rebalance(&targets, &standing, &mut judged);
+    let mut room: BTreeMap<String, u32> = targets
+        .into_iter()
+        .map(|(zone, wanted)| {
+            let has = standing.get(&zone).copied().unwrap_or(0);
+            (zone, wanted.saturating_sub(has))
+        })
+        .collect();
+
+    for (observed, verdict) in judged {
+        if verdict.stays() {
+            outcome.staying.insert(observed.machine.name.clone());
+            outcome.plan.available += u32::from(observed.machine.is_available());
+        }
+        match verdict {
+            Verdict::Keep => {
+                if !observed.machine.is_available() {
+                    outcome.plan.coming.push(reference(observed));
+                }
+            }
+            Verdict::Adopt { differences } => {
+                changes.add(
+                    Action::Adopt,
+                    Reason::Requested,
+                    observed,
+                    differences,
+                    false,
+                );
+            }
+            Verdict::Update {
+                reason,
+                differences,
+                start,
+            } => changes.add(Action::Update, reason, observed, differences, start),
+            Verdict::Replace {
+                reason,
+                differences,
+            } => {
+                let zone = take_room(&mut room, &observed.machine.zone);
+                changes.replace(reason, observed, differences, zone);
+            }
+        }
+    }
+    let missing = last
+        .map_or(0, |last| last.min(desired.replicas))
+        .saturating_sub(total);
+    let asked = if total == 0 && last.is_none() {
+        Reason::NewFleet
+    } else {
+        Reason::ScaledUp
+    };
+    changes.create(&desired.template.scope, room, missing, &asked);
+
+    let surplus_drift = surplus.saturating_sub(scaled_down);
+    outcome
+        .drift
+        .extend(count_drift(input, Reason::Missing, missing));
+    outcome
+        .drift
+        .extend(count_drift(input, Reason::Surplus, surplus_drift));
+    outcome.waiting = waiting(input, &outcome.plan);
+    outcome.plan.changes = changes.finish();
+    outcome
+}
+
+/// Counts the machines that could stay, by zone; batches that may exist count as there.
+fn standing(
+    judged: &[(&ObservedMachine, Verdict)],
+    unsettled: &[UnsettledBatch],
+) -> BTreeMap<String, u32> {
+    let mut standing: BTreeMap<String, u32> = BTreeMap::new();
+    for (observed, verdict) in judged {
+        if verdict.stays() {
+            *standing.entry(observed.machine.zone.clone()).or_default() += 1;
+        }
+    }
+    for batch in unsettled {
+        *standing.entry(batch.zone.clone()).or_default() += batch.missing;
+    }
+    standing
+}
+
+fn waiting(input: &FleetInput<'_>, plan: &FleetPlan) -> Vec<Waiting> {
+    let readiness = (!plan.coming.is_empty()).then(|| Waiting::Readiness {
+        fleet: input.name.to_owned(),
+        machines: plan.coming.iter().map(|m| m.name.clone()).collect(),
+    });
+    let unsettled = input
+        .unsettled
+        .iter()
+        .filter(|batch| batch.missing > 0)
+        .map(|batch| Waiting::Unsettled {
+            batch: batch.clone(),
+        });
+    readiness.into_iter().chain(unsettled).collect()
+}
+
+fn count_drift(input: &FleetInput<'_>, reason: Reason, count: u32) -> Option<Drift> {
+    (count > 0).then(|| Drift {
+        subject: input.name.to_owned(),
+        reason,
+        count,
+        machines: Vec::new(),
+        differences: Vec::new(),
+    })
+}
+
+/// Returns the drift of single machines, grouped.
+fn drift_of(fleet: &str, judged: &[(&ObservedMachine, Verdict)]) -> Vec<Drift> {
+    let mut groups: BTreeMap<(&Reason, &[Difference]), Vec<String>> = BTreeMap::new();
+    for (observed, verdict) in judged {
+        if let Some((reason, differences)) = verdict.cause()
+            && reason.is_drift()
+        {
+            groups
+                .entry((reason, differences))
+                .or_default()
+                .push(observed.machine.name.clone());
+        }
+    }
+    groups
+        .into_iter()
+        .map(|((reason, differences), machines)| Drift {
+            subject: fleet.to_owned(),
+            reason: reason.clone(),
+            count: u32::try_from(machines.len()).unwrap_or(u32::MAX),
+            machines,
+            differences: differences.iter().map(what_happened).collect(),
+        })
+        .collect()
+}
+
+/// Turns a difference round: drift tells how the world left what the file asks for.
+fn what_happened(difference: &Difference) -> FieldChange {
+    FieldChange {
+        field: difference.attribute.clone(),
+        before: difference.after.clone(),
+        after: difference.before.clone(),
+    }
+}

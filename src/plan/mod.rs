@@ -1,0 +1,372 @@
+//! The plan: the computed difference between desired and observed, as data.
+//!
+//! A plan holds every choice and everything that `apply` needs but credentials.
+//! [`Action`] decides; [`Reason`] only explains, and nothing branches on it.
+//!
+//! Invariants:
+//! 1. A machine is in at most one change.
+//! 2. No change names a machine that the stack does not own, but `adopt`.
+//! 3. Order everywhere is by name, so the same inputs give the same bytes.
+//! 4. There is no secret in it.
+
+mod collect;
+pub mod fleet;
+pub mod objects;
+pub mod planner;
+pub mod policy;
+mod spread;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use meshvm_provider_api::{Difference, MachineId, Scope};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::desired::Desired;
+use crate::mesh::{Object, ObjectRef, Target};
+use crate::observed::UnsettledBatch;
+
+pub use planner::{Input, PlanError, plan};
+
+/// The version of the plan's format; a saved plan of another is refused.
+pub const FORMAT: u32 = 1;
+
+/// The computed difference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    /// The version of this format.
+    pub format: u32,
+    /// The version of meshvm that made it.
+    pub made_by: String,
+    /// What tells it from all other plans; idempotency keys derive from it.
+    pub id: Uuid,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Where it is applied.
+    pub context: Context,
+    /// What was asked for on the command line.
+    pub options: Options,
+    /// What the fleet file asks for.
+    pub desired: Desired,
+    /// What changes, by fleet; fleets without change are left out.
+    pub fleets: BTreeMap<String, FleetPlan>,
+    /// What changes in the mesh, beside the entries of machines that do not exist yet.
+    pub objects: Vec<ObjectChange>,
+    /// What changed outside meshvm since the last run.
+    pub drift: Vec<Drift>,
+    /// What it waits for, and why it does nothing about it.
+    pub waiting: Vec<Waiting>,
+    /// How many machines the stack had when the plan was made.
+    pub observed_machines: u32,
+}
+
+impl Plan {
+    /// Returns whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.fleets.is_empty() && self.objects.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Returns all changes of machines, with their fleets.
+    pub fn changes(&self) -> impl Iterator<Item = (&str, &MachineChange)> {
+        self.fleets.iter().flat_map(|(fleet, plan)| {
+            plan.changes
+                .iter()
+                .map(move |change| (fleet.as_str(), change))
+        })
+    }
+
+    /// Returns how many machines an action touches or makes.
+    pub fn count(&self, action: Action) -> u32 {
+        self.changes()
+            .filter(|(_, change)| change.action == action)
+            .map(|(_, change)| change.count())
+            .sum()
+    }
+}
+
+/// Where a plan is applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Context {
+    /// The ledger's URL, absolute.
+    pub ledger: String,
+    /// Where membership is written.
+    pub mesh: Option<Target>,
+    /// Whether the clouds are simulated.
+    pub simulate: bool,
+    /// The folder of the simulated cloud.
+    pub sim_cloud: PathBuf,
+}
+
+/// What was asked for on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    /// Only these fleets; all when empty.
+    pub targets: BTreeSet<String>,
+    /// Machines to replace, by name or id.
+    pub replace: BTreeSet<String>,
+    /// Machines to take over: by id, into a fleet.
+    pub adopt: BTreeMap<MachineId, String>,
+    /// Machines to let go, by name or id.
+    pub forget: BTreeSet<String>,
+    /// Delete everything instead of making it so.
+    pub destroy: bool,
+    /// Only look for drift.
+    pub refresh_only: bool,
+}
+
+impl Options {
+    /// Returns whether a fleet is looked at.
+    pub fn covers(&self, fleet: &str) -> bool {
+        self.targets.is_empty() || self.targets.contains(fleet)
+    }
+}
+
+/// What changes in one fleet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FleetPlan {
+    /// The changes.
+    pub changes: Vec<MachineChange>,
+    /// Machines that are right and available.
+    pub available: u32,
+    /// Machines that are right and not available yet.
+    pub coming: Vec<MachineRef>,
+    /// The most machines that one call of the fleet's provider may name.
+    pub max_batch: u32,
+}
+
+/// What is done to machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// New machines.
+    Create,
+    /// The same machines, changed.
+    Update,
+    /// New machines, then the old ones go.
+    Replace,
+    /// The machines go.
+    Delete,
+    /// Existing machines become the stack's.
+    Adopt,
+    /// The machines stay, and are the stack's no more.
+    Forget,
+}
+
+/// Why something is done. For people: nothing branches on it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "why")]
+pub enum Reason {
+    /// The fleet has no machine yet.
+    NewFleet,
+    /// The file asks for more machines.
+    ScaledUp,
+    /// The file asks for fewer machines.
+    ScaledDown,
+    /// The file asks for other machines.
+    FileChanged,
+    /// The file has no such fleet any more.
+    FleetRemoved,
+    /// Machines that were there are gone.
+    Missing,
+    /// There are more machines than were asked for.
+    Surplus,
+    /// The machine was changed outside meshvm.
+    Drifted,
+    /// The machine stopped.
+    Stopped,
+    /// The machine is broken, or its bootstrap failed.
+    Failed {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The machine stands in a zone that has too many, or is not the fleet's.
+    Moved,
+    /// The command line asks for it.
+    Requested,
+    /// `destroy` deletes everything.
+    Destroyed,
+    /// The object's machine does not exist.
+    Stale,
+    /// The object's machine goes.
+    MachineGoes,
+    /// The object is not in the mesh.
+    Absent,
+}
+
+impl Reason {
+    /// Returns whether the reason is a change made outside meshvm.
+    pub fn is_drift(&self) -> bool {
+        match self {
+            Self::Missing
+            | Self::Surplus
+            | Self::Drifted
+            | Self::Stopped
+            | Self::Failed { .. }
+            | Self::Stale => true,
+            Self::NewFleet
+            | Self::ScaledUp
+            | Self::ScaledDown
+            | Self::FileChanged
+            | Self::FleetRemoved
+            | Self::Moved
+            | Self::Requested
+            | Self::Destroyed
+            | Self::MachineGoes
+            | Self::Absent => false,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewFleet => f.write_str("new fleet"),
+            Self::ScaledUp => f.write_str("more replicas"),
+            Self::ScaledDown => f.write_str("fewer replicas"),
+            Self::FileChanged => f.write_str("changed in the file"),
+            Self::FleetRemoved => f.write_str("not in the file any more"),
+            Self::Missing => f.write_str("gone"),
+            Self::Surplus => f.write_str("more than asked for"),
+            Self::Drifted => f.write_str("changed outside meshvm"),
+            Self::Stopped => f.write_str("stopped"),
+            Self::Failed { detail } => f.write_str(detail),
+            Self::Moved => f.write_str("zones out of balance"),
+            Self::Requested => f.write_str("asked for"),
+            Self::Destroyed => f.write_str("destroy"),
+            Self::Stale => f.write_str("no such machine"),
+            Self::MachineGoes => f.write_str("its machine goes"),
+            Self::Absent => f.write_str("not there yet"),
+        }
+    }
+}
+
+/// Machines to which the same happens for the same reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineChange {
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// Where the machines in `machines` are.
+    pub scope: Scope,
+    /// The existing machines that it touches; none for `create`.
+    pub machines: Vec<MachineRef>,
+    /// How many machines it makes in each zone; for `create` and `replace`.
+    pub zones: BTreeMap<String, u32>,
+    /// What changes.
+    pub differences: Vec<Difference>,
+    /// Whether the machines are started.
+    pub start: bool,
+}
+
+impl MachineChange {
+    /// Returns how many machines it touches or makes.
+    pub fn count(&self) -> u32 {
+        if self.action == Action::Create {
+            self.zones.values().sum()
+        } else {
+            u32::try_from(self.machines.len()).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+/// An existing machine in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineRef {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: MachineId,
+    /// Its zone.
+    pub zone: String,
+    /// Whether it was available when the plan was made.
+    pub available: bool,
+}
+
+/// What is done to an object of the mesh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectChange {
+    /// What is done.
+    pub action: ObjectAction,
+    /// Why.
+    pub reason: Reason,
+    /// Which object.
+    pub reference: ObjectRef,
+    /// What it becomes; absent when it is deleted.
+    pub object: Option<Object>,
+    /// The machine that it stands for, by name.
+    pub machine: Option<String>,
+    /// What changes, for an update.
+    pub differences: Vec<FieldChange>,
+}
+
+/// What is done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ObjectAction {
+    /// A new object.
+    Create,
+    /// The same object, changed.
+    Update,
+    /// The object goes.
+    Delete,
+    /// The object stays, and is the stack's no more.
+    Release,
+}
+
+/// A field of an object that changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FieldChange {
+    /// The field, as a dotted path.
+    pub field: String,
+    /// What it is, as JSON text.
+    pub before: Option<String>,
+    /// What it becomes, as JSON text.
+    pub after: Option<String>,
+}
+
+/// Something that changed outside meshvm since the last run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drift {
+    /// The fleet, or the object's namespace, kind and name.
+    pub subject: String,
+    /// What happened.
+    pub reason: Reason,
+    /// How many machines or objects.
+    pub count: u32,
+    /// The machines, by name, where they are known.
+    pub machines: Vec<String>,
+    /// What changed in them.
+    pub differences: Vec<FieldChange>,
+}
+
+/// Something that a plan waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "what")]
+pub enum Waiting {
+    /// Machines are still starting; apply waits for them.
+    Readiness {
+        /// The fleet.
+        fleet: String,
+        /// The machines, by name.
+        machines: Vec<String>,
+    },
+    /// An interrupted run may have created machines; apply settles that first.
+    Unsettled {
+        /// The batch.
+        batch: UnsettledBatch,
+    },
+}

@@ -1,0 +1,109 @@
+//! Plans the objects of the mesh. Pure.
+//!
+//! An object's own label holds the hash of what it was written from: content
+//! that no longer has that hash was changed by somebody else, and is drift.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshvm_provider_api::labels;
+use meshvm_provider_api::template::flatten;
+use serde_json::Value;
+
+use super::{FieldChange, ObjectAction, ObjectChange, Reason};
+use crate::mesh::{MACHINE_LABEL, Object, ObjectRef};
+
+/// What the mesh is planned from.
+pub struct ObjectsInput<'a> {
+    /// The objects that shall exist.
+    pub wanted: BTreeMap<ObjectRef, Object>,
+    /// The stack's objects that exist.
+    pub observed: &'a [&'a Object],
+    /// Machines whose entries stay as they are, by name: those still starting.
+    pub untouched: &'a BTreeSet<String>,
+    /// Machines that exist, by name.
+    pub existing: &'a BTreeSet<&'a str>,
+    /// Tells whether a machine that exists goes.
+    pub leaving: &'a dyn Fn(&str) -> bool,
+    /// Machines that are let go, by name: their entries are let go with them.
+    pub forgotten: &'a BTreeSet<&'a str>,
+    /// Why an object that is not wanted goes.
+    pub unwanted: Reason,
+}
+
+/// Plans the objects.
+pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
+    let mut changes = Vec::new();
+    for observed in input.observed {
+        match input.wanted.remove(&observed.reference) {
+            Some(wanted) => changes.extend(compare(observed, wanted)),
+            None => changes.extend(unwanted(&input, observed)),
+        }
+    }
+    changes.extend(input.wanted.into_values().map(|object| ObjectChange {
+        action: ObjectAction::Create,
+        reason: Reason::Absent,
+        reference: object.reference.clone(),
+        machine: object.label(MACHINE_LABEL).map(str::to_owned),
+        object: Some(object),
+        differences: Vec::new(),
+    }));
+    changes.sort_by(|a, b| a.reference.cmp(&b.reference));
+    changes
+}
+
+fn unwanted(input: &ObjectsInput<'_>, observed: &Object) -> Option<ObjectChange> {
+    let machine = observed.label(MACHINE_LABEL);
+    if machine.is_some_and(|name| input.untouched.contains(name)) {
+        return None;
+    }
+    let forgotten = machine.is_some_and(|name| input.forgotten.contains(name));
+    let (action, reason) = match machine {
+        Some(_) if forgotten => (ObjectAction::Release, Reason::Requested),
+        Some(name) if !input.existing.contains(name) => (ObjectAction::Delete, Reason::Stale),
+        Some(name) if (input.leaving)(name) => (ObjectAction::Delete, Reason::MachineGoes),
+        Some(_) | None => (ObjectAction::Delete, input.unwanted.clone()),
+    };
+    Some(ObjectChange {
+        action,
+        reason,
+        reference: observed.reference.clone(),
+        object: forgotten.then(|| observed.released()),
+        machine: machine.map(str::to_owned),
+        differences: Vec::new(),
+    })
+}
+
+fn compare(observed: &Object, wanted: Object) -> Option<ObjectChange> {
+    if observed.body == wanted.body {
+        return None;
+    }
+    let reason = if observed.written_spec() == wanted.written_spec() {
+        Reason::Drifted
+    } else {
+        Reason::FileChanged
+    };
+    Some(ObjectChange {
+        action: ObjectAction::Update,
+        reason,
+        reference: wanted.reference.clone(),
+        machine: wanted.label(MACHINE_LABEL).map(str::to_owned),
+        differences: fields(&observed.body, &wanted.body),
+        object: Some(wanted),
+    })
+}
+
+/// Returns the leaves in which two manifests differ; the hash in the label says nothing to a person.
+fn fields(before: &Value, after: &Value) -> Vec<FieldChange> {
+    let (before, after) = (flatten(before), flatten(after));
+    let seal = format!("metadata.labels.{}", labels::SPEC);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| **name != seal && before.get(*name) != after.get(*name))
+        .map(|name| FieldChange {
+            field: name.clone(),
+            before: before.get(name).map(Value::to_string),
+            after: after.get(name).map(Value::to_string),
+        })
+        .collect()
+}

@@ -1,0 +1,345 @@
+//! The planner: desired and observed to a plan. Pure.
+//!
+//! Ids and time come in as arguments, and providers only as their pure halves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use meshvm_provider_api::{Kind, MachineId, Mutability, labels};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
+use super::objects::{ObjectsInput, plan_objects};
+use super::{
+    Action, Context, Drift, FORMAT, FieldChange, FleetPlan, ObjectChange, Options, Plan, Reason,
+};
+use crate::desired::Desired;
+use crate::mesh::{Object, ObjectRef, objects};
+use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
+
+/// What a plan is made from.
+pub struct Input<'a> {
+    /// What tells the plan from all others.
+    pub id: Uuid,
+    /// The time that it is made at.
+    pub now: Timestamp,
+    /// Where it is applied.
+    pub context: Context,
+    /// What was asked for on the command line.
+    pub options: Options,
+    /// What the file asks for.
+    pub desired: Desired,
+    /// What is there.
+    pub observed: &'a Observed,
+    /// The replicas of each fleet that the last finished run asked for.
+    pub last_replicas: &'a BTreeMap<String, u32>,
+    /// The pure halves of the providers, by name.
+    pub kinds: &'a BTreeMap<&'static str, &'a dyn Kind>,
+}
+
+/// Why no plan can be made.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// A named fleet is in neither file nor cloud.
+    #[error("there is no fleet `{0}` in the fleet file or in the stack")]
+    UnknownFleet(String),
+    /// A named machine is not the stack's.
+    #[error("the stack has no machine `{0}`")]
+    UnknownMachine(String),
+    /// A machine to adopt does not exist.
+    #[error("there is no machine `{0}` to adopt where fleet `{1}` is")]
+    NothingToAdopt(MachineId, String),
+    /// A machine to adopt belongs to somebody.
+    #[error("machine `{0}` belongs to stack `{1}` and cannot be adopted")]
+    Owned(MachineId, String),
+    /// A machine to adopt could only be replaced.
+    #[error("machine `{0}` cannot be adopted into fleet `{1}`: {2} would need another machine")]
+    NotAdoptable(MachineId, String, String),
+    /// The stack has machines of a provider that this build lacks.
+    #[error("fleet `{0}` has machines of provider `{1}`, which this build does not have")]
+    MissingProvider(String, String),
+}
+
+/// Computes the difference between desired and observed.
+///
+/// # Errors
+/// Returns the first name on the command line that means nothing, or cannot be done.
+pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
+    check_names(&input)?;
+    let mut by_fleet: BTreeMap<&str, Vec<&ObservedMachine>> = BTreeMap::new();
+    for fleet in input.desired.fleets.keys() {
+        by_fleet.insert(fleet, Vec::new());
+    }
+    let owners: Vec<_> = input
+        .observed
+        .machines
+        .iter()
+        .filter_map(|observed| Some((observed, observed.ownership()?.fleet)))
+        .collect();
+    for (observed, fleet) in &owners {
+        by_fleet.entry(fleet).or_default().push(observed);
+    }
+
+    let mut outcomes: BTreeMap<&str, FleetOutcome> = BTreeMap::new();
+    for (&fleet, machines) in &by_fleet {
+        if input.options.covers(fleet) {
+            outcomes.insert(fleet, plan_one(&input, fleet, machines)?);
+        }
+    }
+    let changed = plan_mesh(&input, &by_fleet, &outcomes);
+
+    let mut fleets = BTreeMap::new();
+    let (mut drift, mut waiting) = (Vec::new(), Vec::new());
+    for (fleet, outcome) in outcomes {
+        drift.extend(outcome.drift);
+        waiting.extend(outcome.waiting);
+        if !outcome.plan.changes.is_empty() || !outcome.plan.coming.is_empty() {
+            fleets.insert(fleet.to_owned(), outcome.plan);
+        }
+    }
+    drift.extend(changed.iter().filter_map(object_drift));
+    let observed_machines = u32::try_from(input.observed.machines.len()).unwrap_or(u32::MAX);
+    let refresh_only = input.options.refresh_only;
+    Ok(Plan {
+        format: FORMAT,
+        made_by: env!("CARGO_PKG_VERSION").to_owned(),
+        id: input.id,
+        made_at: input.now,
+        context: input.context,
+        options: input.options,
+        desired: input.desired,
+        fleets: if refresh_only {
+            BTreeMap::new()
+        } else {
+            fleets
+        },
+        objects: if refresh_only { Vec::new() } else { changed },
+        drift,
+        waiting: if refresh_only { Vec::new() } else { waiting },
+        observed_machines,
+    })
+}
+
+fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
+    let machines = &input.observed.machines;
+    for fleet in &input.options.targets {
+        let observed = machines
+            .iter()
+            .any(|m| m.ownership().is_some_and(|owned| owned.fleet == *fleet));
+        if !observed && !input.desired.fleets.contains_key(fleet) {
+            return Err(PlanError::UnknownFleet(fleet.clone()));
+        }
+    }
+    let asked = input.options.replace.iter().chain(&input.options.forget);
+    for name in asked {
+        let known = machines
+            .iter()
+            .any(|m| m.machine.name == *name || m.machine.id.0 == *name);
+        if !known {
+            return Err(PlanError::UnknownMachine(name.clone()));
+        }
+    }
+    for (id, fleet) in &input.options.adopt {
+        if !input.desired.fleets.contains_key(fleet) {
+            return Err(PlanError::UnknownFleet(fleet.clone()));
+        }
+        let found = input
+            .observed
+            .adoptable
+            .iter()
+            .find(|m| m.machine.id == *id);
+        let Some(found) = found else {
+            return Err(PlanError::NothingToAdopt(id.clone(), fleet.clone()));
+        };
+        if let Some(owned) = found.ownership() {
+            return Err(PlanError::Owned(id.clone(), owned.stack));
+        }
+    }
+    Ok(())
+}
+
+fn plan_one(
+    input: &Input<'_>,
+    fleet: &str,
+    machines: &[&ObservedMachine],
+) -> Result<FleetOutcome, PlanError> {
+    let lacking =
+        |provider: &str| PlanError::MissingProvider(fleet.to_owned(), provider.to_owned());
+    let desired = match input.desired.fleets.get(fleet) {
+        Some(desired) if !input.options.destroy => {
+            let provider = desired.template.scope.provider.as_str();
+            let kind = input.kinds.get(provider).ok_or_else(|| lacking(provider))?;
+            Some((desired, *kind))
+        }
+        Some(_) | None => None,
+    };
+    let adopted: Vec<&ObservedMachine> = input
+        .observed
+        .adoptable
+        .iter()
+        .filter(|m| {
+            input
+                .options
+                .adopt
+                .get(&m.machine.id)
+                .is_some_and(|into| into == fleet)
+        })
+        .collect();
+    let unsettled: Vec<UnsettledBatch> = input
+        .observed
+        .unsettled
+        .iter()
+        .filter(|batch| batch.fleet == fleet)
+        .cloned()
+        .collect();
+    let mut outcome = plan_fleet(&FleetInput {
+        name: fleet,
+        desired,
+        machines,
+        adopted: &adopted,
+        unsettled: &unsettled,
+        last_replicas: input.last_replicas.get(fleet).copied(),
+        options: &input.options,
+    });
+    check_adoption(fleet, &outcome.plan)?;
+    // Machines of one fleet may stand with several providers while it moves; the
+    // smallest of their limits fits all.
+    let mut providers: BTreeSet<&str> =
+        machines.iter().map(|m| m.scope.provider.as_str()).collect();
+    providers.extend(desired.map(|(desired, _)| desired.template.scope.provider.as_str()));
+    outcome.plan.max_batch = u32::MAX;
+    for provider in providers {
+        let kind = input.kinds.get(provider).ok_or_else(|| lacking(provider))?;
+        outcome.plan.max_batch = outcome.plan.max_batch.min(kind.info().max_batch);
+    }
+    Ok(outcome)
+}
+
+fn check_adoption(fleet: &str, plan: &FleetPlan) -> Result<(), PlanError> {
+    for change in &plan.changes {
+        let impossible = change
+            .differences
+            .iter()
+            .find(|d| d.mutability == Mutability::Replace);
+        if let (Action::Adopt, Some(difference), Some(machine)) =
+            (change.action, impossible, change.machines.first())
+        {
+            return Err(PlanError::NotAdoptable(
+                machine.id.clone(),
+                fleet.to_owned(),
+                difference.attribute.clone(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn plan_mesh(
+    input: &Input<'_>,
+    by_fleet: &BTreeMap<&str, Vec<&ObservedMachine>>,
+    outcomes: &BTreeMap<&str, FleetOutcome>,
+) -> Vec<ObjectChange> {
+    if input.context.mesh.is_none() {
+        return Vec::new();
+    }
+    let stack = &input.desired.stack;
+    let mut wanted: BTreeMap<ObjectRef, Object> = BTreeMap::new();
+    let mut untouched = BTreeSet::new();
+    if !input.options.destroy {
+        for (fleet, desired) in &input.desired.fleets {
+            let Some(membership) = &desired.membership else {
+                continue;
+            };
+            let own = objects::of_fleet(stack, fleet, membership);
+            wanted.extend(own.into_iter().map(|o| (o.reference.clone(), o)));
+            let machines = by_fleet.get(fleet.as_str()).into_iter().flatten();
+            let adopted = input.observed.adoptable.iter();
+            for observed in machines.copied().chain(adopted) {
+                let machine = &observed.machine;
+                let outcome = outcomes.get(fleet.as_str());
+                if outcome.is_none_or(|outcome| !outcome.staying.contains(&machine.name)) {
+                    continue;
+                }
+                match objects::entry(stack, fleet, membership, machine) {
+                    Some(entry) if machine.is_available() => {
+                        wanted.insert(entry.reference.clone(), entry);
+                    }
+                    Some(_) | None => {
+                        untouched.insert(machine.name.clone());
+                    }
+                }
+            }
+        }
+    }
+    // With --target, what belongs to other fleets is neither written nor pruned; an
+    // account has no fleet, and is pruned only when every fleet is looked at.
+    let of_covered = |object: &Object| match object.label(labels::FLEET) {
+        Some(fleet) => input.options.covers(fleet),
+        None => input.options.targets.is_empty(),
+    };
+    let accounts: BTreeSet<ObjectRef> = input
+        .desired
+        .fleets
+        .iter()
+        .filter(|(fleet, _)| input.options.covers(fleet))
+        .filter_map(|(_, desired)| desired.membership.as_ref())
+        .map(objects::account_ref)
+        .collect();
+    wanted.retain(|reference, object| of_covered(object) || accounts.contains(reference));
+    let observed: Vec<&Object> = input
+        .observed
+        .objects
+        .iter()
+        .filter(|object| of_covered(object) || wanted.contains_key(&object.reference))
+        .collect();
+    let leaving = |name: &str| {
+        outcomes
+            .values()
+            .all(|outcome| !outcome.staying.contains(name))
+    };
+    let forgotten: BTreeSet<&str> = outcomes
+        .values()
+        .flat_map(|outcome| &outcome.plan.changes)
+        .filter(|change| change.action == Action::Forget)
+        .flat_map(|change| &change.machines)
+        .map(|machine| machine.name.as_str())
+        .collect();
+    let existing = input
+        .observed
+        .machines
+        .iter()
+        .map(|m| m.machine.name.as_str())
+        .collect();
+    plan_objects(ObjectsInput {
+        wanted,
+        observed: &observed,
+        untouched: &untouched,
+        existing: &existing,
+        leaving: &leaving,
+        forgotten: &forgotten,
+        unwanted: if input.options.destroy {
+            Reason::Destroyed
+        } else {
+            Reason::FleetRemoved
+        },
+    })
+}
+
+fn object_drift(change: &ObjectChange) -> Option<Drift> {
+    change.reason.is_drift().then(|| Drift {
+        subject: change.reference.to_string(),
+        reason: change.reason.clone(),
+        count: 1,
+        machines: change.machine.iter().cloned().collect(),
+        differences: change
+            .differences
+            .iter()
+            .map(|field| FieldChange {
+                field: field.field.clone(),
+                before: field.after.clone(),
+                after: field.before.clone(),
+            })
+            .collect(),
+    })
+}

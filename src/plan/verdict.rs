@@ -1,0 +1,178 @@
+//! Judges one machine by itself: keep, update, replace or adopt. Pure.
+
+use meshvm_provider_api::labels::Ownership;
+use meshvm_provider_api::{Difference, Kind, Mutability, Power};
+
+use super::{Options, Reason};
+use crate::desired::DesiredFleet;
+use crate::observed::ObservedMachine;
+
+/// What becomes of one machine, judged by itself.
+pub(super) enum Verdict {
+    Keep,
+    Adopt {
+        differences: Vec<Difference>,
+    },
+    Update {
+        reason: Reason,
+        differences: Vec<Difference>,
+        start: bool,
+    },
+    Replace {
+        reason: Reason,
+        differences: Vec<Difference>,
+    },
+}
+
+impl Verdict {
+    /// Returns how much the machine is worth keeping; less is removed first.
+    pub(super) fn worth(&self) -> u8 {
+        match self {
+            Self::Replace { .. } => 0,
+            Self::Update { start: true, .. } => 1,
+            Self::Update { start: false, .. } => 2,
+            Self::Keep | Self::Adopt { .. } => 3,
+        }
+    }
+
+    /// Returns whether the machine is there after the plan.
+    pub(super) fn stays(&self) -> bool {
+        match self {
+            Self::Keep | Self::Adopt { .. } | Self::Update { .. } => true,
+            Self::Replace { .. } => false,
+        }
+    }
+
+    /// Returns why something is done to the machine, and what differs.
+    pub(super) fn cause(&self) -> Option<(&Reason, &[Difference])> {
+        match self {
+            Self::Keep | Self::Adopt { .. } => None,
+            Self::Update {
+                reason,
+                differences,
+                ..
+            }
+            | Self::Replace {
+                reason,
+                differences,
+            } => Some((reason, differences)),
+        }
+    }
+}
+
+/// Judges a machine that the fleet takes over.
+pub(super) fn judge_adoption(
+    desired: &DesiredFleet,
+    kind: &dyn Kind,
+    observed: &ObservedMachine,
+) -> Verdict {
+    Verdict::Adopt {
+        differences: differences(desired, kind, observed, None),
+    }
+}
+
+/// Judges one machine by itself.
+pub(super) fn judge(
+    options: &Options,
+    desired: &DesiredFleet,
+    kind: &dyn Kind,
+    observed: &ObservedMachine,
+) -> Verdict {
+    let machine = &observed.machine;
+    let owned = observed.ownership();
+    let differences = differences(desired, kind, observed, owned.as_ref());
+    let asked = &options.replace;
+    if asked.contains(&machine.name) || asked.contains(&machine.id.0) {
+        return Verdict::Replace {
+            reason: Reason::Requested,
+            differences,
+        };
+    }
+    if let Some(detail) = machine.failure()
+        && machine.power != Power::Stopped
+    {
+        return Verdict::Replace {
+            reason: Reason::Failed { detail },
+            differences,
+        };
+    }
+    let current = owned.is_some_and(|owned| owned.spec == desired.spec);
+    let reason = if current {
+        Reason::Drifted
+    } else {
+        Reason::FileChanged
+    };
+    let hardest = differences.iter().map(|d| d.mutability).max();
+    // Restarting takes a machine away for a while: where the rollout allows none
+    // to be away, only a replacement keeps the promise.
+    let replace = match hardest {
+        Some(Mutability::Replace) => true,
+        Some(Mutability::Restart) => machine.is_available() && desired.rollout.max_unavailable == 0,
+        Some(Mutability::InPlace) | None => false,
+    };
+    let stopped = machine.power == Power::Stopped;
+    if replace {
+        Verdict::Replace {
+            reason,
+            differences,
+        }
+    } else if stopped {
+        Verdict::Update {
+            reason: Reason::Stopped,
+            differences,
+            start: true,
+        }
+    } else if differences.is_empty() && current {
+        Verdict::Keep
+    } else {
+        Verdict::Update {
+            reason,
+            differences,
+            start: false,
+        }
+    }
+}
+
+/// Returns all in which a machine is not what the file asks for.
+pub(super) fn differences(
+    desired: &DesiredFleet,
+    kind: &dyn Kind,
+    observed: &ObservedMachine,
+    owned: Option<&Ownership>,
+) -> Vec<Difference> {
+    let machine = &observed.machine;
+    let mut all = kind.compare(&desired.template, machine);
+    if observed.scope != desired.template.scope {
+        all.push(Difference {
+            attribute: "scope".to_owned(),
+            before: Some(observed.scope.to_string()),
+            after: Some(desired.template.scope.to_string()),
+            mutability: Mutability::Replace,
+        });
+    }
+    // A machine without the label was adopted: what it booted with is unknown,
+    // and adopting is no reason to replace.
+    if let Some(before) = owned.and_then(|owned| owned.user_data.as_ref()) {
+        let after = desired.user_data_hash();
+        if *before != after {
+            all.push(Difference {
+                attribute: "userData".to_owned(),
+                before: Some(before.to_string()),
+                after: Some(after.to_string()),
+                mutability: Mutability::Replace,
+            });
+        }
+    }
+    for (key, wanted) in &desired.labels {
+        let has = machine.labels.get(key);
+        if has != Some(wanted) {
+            all.push(Difference {
+                attribute: format!("labels.{key}"),
+                before: has.cloned(),
+                after: Some(wanted.clone()),
+                mutability: Mutability::InPlace,
+            });
+        }
+    }
+    all
+}

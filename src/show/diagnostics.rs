@@ -1,0 +1,40 @@
+//! Problems of the input as text, each with its line of the file.
+
+use std::collections::BTreeMap;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::diag::{Diagnostic, Severity};
+
+/// Returns problems as text, with the lines of `sources` that they are in.
+pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String>) -> String {
+    let renderer = Renderer::styled();
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let level = match diagnostic.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(diagnostic.summary.as_str());
+        let place = diagnostic.place.as_ref();
+        let source = place.and_then(|place| Some((place, sources.get(&place.file)?)));
+        let mut report = match source {
+            Some((place, source)) => title.element(
+                Snippet::source(source.as_str())
+                    .path(place.file.as_str())
+                    .annotation(
+                        AnnotationKind::Primary
+                            .span(place.span.clone())
+                            .label(place.field.as_str()),
+                    ),
+            ),
+            None => Group::with_title(title),
+        };
+        if let Some(hint) = &diagnostic.hint {
+            report = report.element(Level::HELP.message(hint.as_str()));
+        }
+        text.push_str(&renderer.render(&[report]));
+        text.push_str("\n\n");
+    }
+    text
+}

@@ -1,0 +1,213 @@
+//! What a fleet file must keep to beyond its shape: that its parts agree.
+//!
+//! Every function here adds problems and returns nothing; none stops at the first. They are
+//! run on every part whose shape is right, whatever is wrong elsewhere.
+//!
+//! This module may not touch the cloud or the mesh: what only they know is checked later.
+
+mod machines;
+mod membership;
+
+use std::collections::BTreeMap;
+
+use super::model::{Arch, FleetBody, Package, PackageFormat, Sidecar};
+use super::place::At;
+use super::problems::Problems;
+use super::scalars::Name;
+use super::tree::Node;
+use super::words::{list, nearest};
+
+/// What all checks need: where things are, and where to tell what is wrong.
+pub(super) struct Checker<'a> {
+    /// The finished tree.
+    pub root: &'a Node,
+    /// The problems so far.
+    pub problems: &'a mut Problems,
+}
+
+impl Checker<'_> {
+    fn error<S: AsRef<str>>(&mut self, path: &[S], summary: String, hint: impl Into<String>) {
+        self.problems.error(&self.root.locate(path), summary, hint);
+    }
+
+    fn key_error<S: AsRef<str>>(&mut self, path: &[S], summary: String, hint: impl Into<String>) {
+        self.problems
+            .error(&self.root.locate_key(path), summary, hint);
+    }
+
+    fn warning<S: AsRef<str>>(&mut self, path: &[S], summary: String, hint: impl Into<String>) {
+        self.problems
+            .warning(&self.root.locate(path), summary, hint);
+    }
+
+    /// Returns the line of a path as a person finds it, such as `meshvm.yaml:12:5`.
+    fn named_place<S: AsRef<str>>(&self, path: &[S]) -> String {
+        self.problems.files.name(self.root.locate(path).mark)
+    }
+}
+
+/// Where the ledger may be, by URL scheme, with an example.
+const LEDGERS: [(&str, &str); 5] = [
+    ("file", "file://.meshvm"),
+    ("memory", "memory://"),
+    ("s3", "s3://bucket/prefix"),
+    ("gs", "gs://bucket/prefix"),
+    ("az", "az://container/prefix"),
+];
+
+/// Checks the ledger's URL.
+pub(super) fn ledger(url: &str, checker: &mut Checker<'_>) {
+    let path = ["ledger"];
+    let schemes = || LEDGERS.map(|(scheme, _)| scheme);
+    let Some((scheme, rest)) = url.split_once("://") else {
+        let summary = format!("`{url}` is not the URL of a ledger");
+        checker.error(&path, summary, format!("for a folder write file://{url}"));
+        return;
+    };
+    let Some((_, example)) = LEDGERS.iter().find(|(known, _)| *known == scheme) else {
+        let hint = match nearest(scheme, schemes()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("known are {}", list(schemes())),
+        };
+        checker.error(&path, format!("a ledger cannot be at `{scheme}://`"), hint);
+        return;
+    };
+    let place = match scheme {
+        "memory" => Some(rest),
+        "file" => Some(rest).filter(|path| !path.is_empty()),
+        _ => rest.split('/').next().filter(|bucket| !bucket.is_empty()),
+    };
+    if place.is_none() {
+        let summary = format!("the ledger's URL `{url}` names no place");
+        checker.error(&path, summary, format!("write it as {example}"));
+    }
+}
+
+/// Checks the sidecar's packages.
+pub(super) fn sidecar(sidecar: &Sidecar, checker: &mut Checker<'_>) {
+    let mut first: BTreeMap<(PackageFormat, Arch), String> = BTreeMap::new();
+    for (index, package) in sidecar.packages.iter().enumerate() {
+        let Package {
+            format,
+            arch,
+            path,
+            url,
+            sha256: _,
+        } = package;
+        let index = index.to_string();
+        let place = ["sidecar", "packages", &index];
+        match (path, url) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (None, None) => {
+                let hint = "add `path` for a file on this computer, or `url`";
+                checker.error(&place, "the package is nowhere to be had".to_owned(), hint);
+            }
+            (Some(_), Some(_)) => {
+                let place = ["sidecar", "packages", &index, "url"];
+                let summary = "the package has both `path` and `url`".to_owned();
+                checker.key_error(&place, summary, "keep one of them");
+            }
+        }
+        if let Some(first) = first.get(&(*format, *arch)) {
+            let (format, arch) = (format.as_str(), arch.as_str());
+            let summary = format!("there is another package for {format} and {arch}");
+            checker.error(&place, summary, format!("the first is at {first}"));
+        } else {
+            let here = checker.named_place(&place);
+            first.insert((*format, *arch), here);
+        }
+    }
+}
+
+/// Checks that a fleet has exactly one provider's block; `found` are those that it has.
+pub(super) fn provider(fleet: &str, found: &[&str], known: &[&str], checker: &mut Checker<'_>) {
+    match found {
+        [_] => {}
+        [] => {
+            let summary = format!("the fleet `{fleet}` has no provider");
+            let hint = format!("add one block of {}", list(known.iter().copied()));
+            checker.key_error(&["fleets", fleet], summary, hint);
+        }
+        [first, rest @ ..] => {
+            for second in rest {
+                let summary =
+                    format!("the fleet `{fleet}` has two providers, `{first}` and `{second}`");
+                let hint = "keep one; machines of both need two fleets";
+                checker.key_error(&["fleets", fleet, second], summary, hint);
+            }
+        }
+    }
+}
+
+/// Checks one fleet; `has_mesh` is false when the file says nothing of a mesh.
+pub(super) fn fleet(name: &str, body: &FleetBody, has_mesh: bool, checker: &mut Checker<'_>) {
+    let FleetBody {
+        replicas: _,
+        labels,
+        membership,
+        bootstrap,
+        rollout,
+        protect: _,
+    } = body;
+    machines::labels(name, labels, checker);
+    machines::bootstrap(name, bootstrap, checker);
+    machines::rollout(name, rollout, checker);
+    if let Some(membership) = membership {
+        membership::check(name, membership, checker);
+        if !has_mesh {
+            let summary = format!("the fleet `{name}` has a membership, and the file has no mesh");
+            let hint = "add `mesh: {manifests: {path: ./mesh}}`; without it nothing is written";
+            let path = ["fleets", name, "membership"];
+            checker.warning(&path, summary, hint);
+        }
+    }
+}
+
+/// Checks that fleets do not get into each other's way.
+pub(super) fn together(fleets: &BTreeMap<Name, FleetBody>, checker: &mut Checker<'_>) {
+    let mut accounts: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let mut services: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for (name, body) in fleets {
+        let fleet = name.as_str();
+        let Some(membership) = &body.membership else {
+            continue;
+        };
+        let namespace = membership.namespace.as_str();
+        let account = membership.service_account.as_str();
+        if let Some(first) = accounts.get(&(namespace, account)) {
+            let summary = format!(
+                "the fleets `{first}` and `{fleet}` have one identity, `{namespace}/{account}`: \
+                 no policy can tell them apart"
+            );
+            let hint = "give each fleet a service account of its own";
+            let path = ["fleets", fleet, "membership", "serviceAccount"];
+            checker.warning(&path, summary, hint);
+        } else {
+            accounts.insert((namespace, account), fleet);
+        }
+        let Some(service) = &membership.service else {
+            continue;
+        };
+        let service = service.name.as_ref().unwrap_or(name).as_str();
+        if let Some(first) = services.get(&(namespace, service)) {
+            let summary = format!(
+                "the fleets `{first}` and `{fleet}` both make the Service `{namespace}/{service}`"
+            );
+            let hint = "let one of them make it, selecting both by a label that they share";
+            let path = ["fleets", fleet, "membership", "service", "name"];
+            checker.error(&path, summary, hint);
+        } else {
+            services.insert((namespace, service), fleet);
+        }
+    }
+}
+
+/// Returns the place of a problem that a provider found in its block.
+pub(super) fn finding_place(root: &Node, fleet: &str, provider: &str, path: &[String]) -> At {
+    let block = ["fleets", fleet, provider];
+    let path: Vec<&str> = block
+        .into_iter()
+        .chain(path.iter().map(String::as_str))
+        .collect();
+    root.locate(&path)
+}

@@ -1,0 +1,417 @@
+//! Lowers a plan into steps. Pure.
+//!
+//! The order: objects of the mesh first, so that no machine comes up without
+//! its group; then each fleet by itself; objects that go, go last, when no
+//! machine needs them any more.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use meshvm_provider_api::labels::BatchKey;
+use meshvm_provider_api::{MachineId, Mutability, Scope, Update, labels};
+use uuid::Uuid;
+
+use super::rollout::{self, Start};
+use super::{NewBatch, Op, Step, StepGraph, ownership};
+use crate::desired::{DesiredFleet, ResolvedRollout};
+use crate::mesh::ObjectRef;
+use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
+
+/// Lowers a plan.
+pub fn lower(plan: &Plan) -> StepGraph {
+    let mut graph = Graph {
+        plan,
+        steps: Vec::new(),
+    };
+    let objects: Vec<_> = plan
+        .objects
+        .iter()
+        .filter(|change| change.action != ObjectAction::Delete)
+        .filter_map(|change| change.object.clone())
+        .collect();
+    let written = (!objects.is_empty())
+        .then(|| graph.push("mesh/write".to_owned(), Op::Write { objects }, Vec::new()));
+
+    let mut pruned = BTreeSet::new();
+    let mut last = written.into_iter().collect::<Vec<_>>();
+    for (fleet, changes) in &plan.fleets {
+        let lowering = FleetLowering {
+            fleet,
+            changes,
+            desired: plan
+                .desired
+                .fleets
+                .get(fleet)
+                .filter(|_| !plan.options.destroy),
+        };
+        last.extend(lowering.lower(&mut graph, written, &mut pruned));
+    }
+
+    let left: Vec<ObjectRef> = plan
+        .objects
+        .iter()
+        .filter(|change| change.action == ObjectAction::Delete)
+        .map(|change| change.reference.clone())
+        .filter(|reference| !pruned.contains(reference))
+        .collect();
+    if !left.is_empty() {
+        graph.push("mesh/prune".to_owned(), Op::Prune { objects: left }, last);
+    }
+    StepGraph { steps: graph.steps }
+}
+
+struct Graph<'a> {
+    plan: &'a Plan,
+    steps: Vec<Step>,
+}
+
+impl Graph<'_> {
+    fn push(&mut self, id: String, op: Op, needs: Vec<usize>) -> usize {
+        self.steps.push(Step { id, op, needs });
+        self.steps.len() - 1
+    }
+
+    /// Returns the key of a step: the same for the same plan and step, never the same for others.
+    fn key(&self, step: &str) -> BatchKey {
+        BatchKey(Uuid::new_v5(&self.plan.id, step.as_bytes()))
+    }
+}
+
+struct FleetLowering<'a> {
+    fleet: &'a str,
+    changes: &'a FleetPlan,
+    desired: Option<&'a DesiredFleet>,
+}
+
+impl FleetLowering<'_> {
+    /// Lowers the fleet and returns its last steps.
+    fn lower(
+        &self,
+        graph: &mut Graph<'_>,
+        written: Option<usize>,
+        pruned: &mut BTreeSet<ObjectRef>,
+    ) -> Vec<usize> {
+        let mut front: Vec<usize> = written.into_iter().collect();
+        for change in &self.changes.changes {
+            match change.action {
+                Action::Adopt | Action::Forget | Action::Update => {
+                    front = self.change(graph, change, front);
+                }
+                Action::Create | Action::Replace | Action::Delete => {}
+            }
+        }
+        self.roll_out(graph, front, pruned)
+    }
+
+    fn batch(&self) -> usize {
+        usize::try_from(self.changes.max_batch)
+            .unwrap_or(usize::MAX)
+            .max(1)
+    }
+
+    /// Lowers a change of existing machines; a restart goes a few machines at a time.
+    fn change(
+        &self,
+        graph: &mut Graph<'_>,
+        change: &MachineChange,
+        front: Vec<usize>,
+    ) -> Vec<usize> {
+        let restarts = change
+            .differences
+            .iter()
+            .any(|difference| difference.mutability == Mutability::Restart);
+        let (up, down): (Vec<&MachineRef>, Vec<_>) = change
+            .machines
+            .iter()
+            .partition(|machine| machine.available);
+        let rollout = self.desired.map(|desired| desired.rollout);
+        let careful = rollout.map_or(1, |rollout| rollout.max_unavailable.max(1));
+        let step = if restarts {
+            self.batch()
+                .min(usize::try_from(careful).unwrap_or(usize::MAX))
+        } else {
+            self.batch()
+        };
+        let waits = (restarts || change.start).then_some(rollout).flatten();
+        let mut front = front;
+        let mut done = Vec::new();
+        // Machines that are down already may all be taken at once.
+        let chunks = down.chunks(self.batch()).chain(up.chunks(step));
+        for (index, machines) in chunks.enumerate() {
+            let action = format!("{:?}", change.action).to_lowercase();
+            let id = format!("{action}/{}/{}", self.fleet, graph.steps.len());
+            let update = self.update(graph.plan, change, machines);
+            let scope = change.scope.clone();
+            let changed = graph.push(id, Op::Change { scope, update }, front.clone());
+            let last = match waits {
+                Some(rollout) => {
+                    let machines = machines.iter().map(|&machine| machine.clone()).collect();
+                    let tag = format!("change-{index}");
+                    self.wait(
+                        graph,
+                        &tag,
+                        rollout,
+                        &change.scope,
+                        (Vec::new(), machines),
+                        vec![changed],
+                    )
+                }
+                None => changed,
+            };
+            if restarts {
+                front = vec![last];
+            }
+            done.push(last);
+        }
+        if done.is_empty() { front } else { done }
+    }
+
+    fn update(&self, plan: &Plan, change: &MachineChange, machines: &[&MachineRef]) -> Update {
+        let machines: Vec<MachineId> = machines.iter().map(|machine| machine.id.clone()).collect();
+        let mut update = Update {
+            machines,
+            template: None,
+            attributes: Vec::new(),
+            start: change.start,
+            set_labels: labels::Labels::new(),
+            remove_labels: Vec::new(),
+        };
+        match (change.action, self.desired) {
+            (Action::Forget, _) | (_, None) => {
+                update.remove_labels = labels::ALL.iter().map(|&l| l.to_owned()).collect();
+            }
+            (_, Some(desired)) => {
+                let attributes = change.differences.iter().map(|d| d.attribute.clone());
+                update.attributes = attributes
+                    .filter(|name| desired.template.attributes.contains_key(name))
+                    .collect();
+                update.template = Some(desired.template.clone());
+                update.set_labels = desired.labels.clone();
+                let owner = ownership(&plan.desired.stack, self.fleet, desired, None);
+                update.set_labels.extend(owner.labels());
+            }
+        }
+        update
+    }
+
+    /// Adds a wait, and the entries of what was waited for; returns the last step.
+    fn wait(
+        &self,
+        graph: &mut Graph<'_>,
+        tag: &str,
+        rollout: ResolvedRollout,
+        scope: &Scope,
+        (created, machines): (Vec<usize>, Vec<MachineRef>),
+        needs: Vec<usize>,
+    ) -> usize {
+        let op = Op::Await {
+            fleet: self.fleet.to_owned(),
+            created,
+            machines,
+            scope: scope.clone(),
+            min_ready: rollout.min_ready,
+            timeout: rollout.ready_timeout,
+        };
+        let awaited = graph.push(format!("await/{}/{tag}", self.fleet), op, needs);
+        let member = self
+            .desired
+            .is_some_and(|desired| desired.membership.is_some());
+        if !member || graph.plan.context.mesh.is_none() {
+            return awaited;
+        }
+        let op = Op::Enter {
+            fleet: self.fleet.to_owned(),
+            awaited,
+        };
+        graph.push(format!("enter/{}/{tag}", self.fleet), op, vec![awaited])
+    }
+
+    /// Lowers creations, replacements and deletions, wave by wave.
+    fn roll_out(
+        &self,
+        graph: &mut Graph<'_>,
+        mut front: Vec<usize>,
+        pruned: &mut BTreeSet<ObjectRef>,
+    ) -> Vec<usize> {
+        let mut going = self.going();
+        let mut zones = self.zones();
+        let mut coming = self.changes.coming.clone();
+        let rollout = self.desired.map(|desired| desired.rollout);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let started: usize = self
+            .changes
+            .changes
+            .iter()
+            .filter(|change| change.start)
+            .map(|change| change.machines.len())
+            .sum();
+        let old_available = going
+            .iter()
+            .filter(|(_, machine)| machine.available)
+            .count();
+        let waves = rollout::waves(Start {
+            replicas: self.desired.map_or(0, |desired| desired.replicas),
+            max_surge: rollout.map_or(0, |rollout| rollout.max_surge),
+            max_unavailable: rollout.map_or(0, |rollout| rollout.max_unavailable),
+            available: self.changes.available + count(started),
+            coming: count(coming.len()),
+            old_available: count(old_available),
+            old_down: count(going.len() - old_available),
+            create: count(zones.len()),
+        });
+        let prepared = (!zones.is_empty()).then(|| {
+            let op = Op::Prepare {
+                fleet: self.fleet.to_owned(),
+            };
+            graph.push(format!("prepare/{}", self.fleet), op, front.clone())
+        });
+        if waves.is_empty() && !coming.is_empty() {
+            if let (Some(rollout), Some(desired)) = (rollout, self.desired) {
+                let scope = &desired.template.scope;
+                let coming = std::mem::take(&mut coming);
+                return vec![self.wait(graph, "0", rollout, scope, (Vec::new(), coming), front)];
+            }
+        }
+        for (index, wave) in waves.into_iter().enumerate() {
+            let take = usize::try_from(wave.delete).unwrap_or(usize::MAX);
+            let leaving: Vec<_> = going.drain(..take.min(going.len())).collect();
+            if !leaving.is_empty() {
+                front = self.delete(graph, index, &leaving, front, pruned);
+            }
+            let Some((rollout, desired)) = rollout.zip(self.desired) else {
+                continue;
+            };
+            let mut needs = front.clone();
+            needs.extend(prepared);
+            let take = usize::try_from(wave.create).unwrap_or(usize::MAX);
+            let places: Vec<String> = zones.drain(..take.min(zones.len())).collect();
+            let created = self.create(graph, index, &places, &needs);
+            if created.is_empty() && coming.is_empty() {
+                continue;
+            }
+            let needs = if created.is_empty() {
+                front.clone()
+            } else {
+                created.clone()
+            };
+            let machines = std::mem::take(&mut coming);
+            let scope = &desired.template.scope;
+            let awaited = (created, machines);
+            front = vec![self.wait(graph, &index.to_string(), rollout, scope, awaited, needs)];
+        }
+        front
+    }
+
+    /// Returns the machines that go, those that are down first, with where they are.
+    fn going(&self) -> Vec<(&Scope, &MachineRef)> {
+        let mut going: Vec<_> = self
+            .changes
+            .changes
+            .iter()
+            .filter(|change| match change.action {
+                Action::Delete | Action::Replace => true,
+                Action::Create | Action::Update | Action::Adopt | Action::Forget => false,
+            })
+            .flat_map(|change| change.machines.iter().map(|m| (&change.scope, m)))
+            .collect();
+        going.sort_by_key(|(scope, machine)| (machine.available, *scope, &machine.name));
+        going
+    }
+
+    /// Returns the zones of the machines to create, in turns, so that every wave is spread.
+    fn zones(&self) -> VecDeque<String> {
+        let mut left: BTreeMap<&str, u32> = BTreeMap::new();
+        for change in &self.changes.changes {
+            for (zone, count) in &change.zones {
+                *left.entry(zone).or_default() += count;
+            }
+        }
+        let mut zones = VecDeque::new();
+        while !left.is_empty() {
+            left.retain(|zone, count| {
+                if *count > 0 {
+                    zones.push_back((*zone).to_owned());
+                    *count -= 1;
+                }
+                *count > 0
+            });
+        }
+        zones
+    }
+
+    fn create(
+        &self,
+        graph: &mut Graph<'_>,
+        wave: usize,
+        places: &[String],
+        needs: &[usize],
+    ) -> Vec<usize> {
+        let mut by_zone: BTreeMap<&str, u32> = BTreeMap::new();
+        for zone in places {
+            *by_zone.entry(zone).or_default() += 1;
+        }
+        let mut created = Vec::new();
+        for (zone, mut left) in by_zone {
+            while left > 0 {
+                let count = left.min(self.changes.max_batch.max(1));
+                left -= count;
+                let id = format!("create/{}/{wave}/{zone}/{}", self.fleet, created.len());
+                let op = Op::Create(NewBatch {
+                    fleet: self.fleet.to_owned(),
+                    zone: zone.to_owned(),
+                    count,
+                    key: graph.key(&id),
+                });
+                created.push(graph.push(id, op, needs.to_vec()));
+            }
+        }
+        created
+    }
+
+    /// Deletes machines, each after its entry: no traffic goes to a machine on its way out.
+    fn delete(
+        &self,
+        graph: &mut Graph<'_>,
+        wave: usize,
+        leaving: &[(&Scope, &MachineRef)],
+        front: Vec<usize>,
+        pruned: &mut BTreeSet<ObjectRef>,
+    ) -> Vec<usize> {
+        let names: BTreeSet<&str> = leaving.iter().map(|(_, m)| m.name.as_str()).collect();
+        let entries: Vec<ObjectRef> = graph
+            .plan
+            .objects
+            .iter()
+            .filter(|change| change.action == ObjectAction::Delete)
+            .filter(|change| {
+                change
+                    .machine
+                    .as_deref()
+                    .is_some_and(|name| names.contains(name))
+            })
+            .map(|change| change.reference.clone())
+            .collect();
+        let needs = if entries.is_empty() {
+            front
+        } else {
+            pruned.extend(entries.iter().cloned());
+            let op = Op::Prune { objects: entries };
+            vec![graph.push(format!("leave/{}/{wave}", self.fleet), op, front)]
+        };
+        let mut by_scope: BTreeMap<&Scope, Vec<MachineId>> = BTreeMap::new();
+        for (scope, machine) in leaving {
+            by_scope.entry(scope).or_default().push(machine.id.clone());
+        }
+        let mut deleted = Vec::new();
+        for (scope, machines) in by_scope {
+            for machines in machines.chunks(self.batch()) {
+                let id = format!("delete/{}/{wave}/{}", self.fleet, deleted.len());
+                let op = Op::Delete {
+                    scope: scope.clone(),
+                    machines: machines.to_vec(),
+                };
+                deleted.push(graph.push(id, op, needs.clone()));
+            }
+        }
+        deleted
+    }
+}

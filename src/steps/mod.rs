@@ -1,0 +1,144 @@
+//! Steps: a plan as single remote actions with the order between them, as data.
+//!
+//! Invariants:
+//! 1. A step needs only steps before it, so the list is an order that works.
+//! 2. What a rollout allows is in the edges; whoever follows them cannot break it.
+//! 3. The same plan lowers to the same steps with the same keys.
+
+pub mod lower;
+pub mod rollout;
+
+use std::time::Duration;
+
+use meshvm_provider_api::labels::{BatchKey, Ownership};
+use meshvm_provider_api::{Batch, MachineId, Scope};
+use serde::{Deserialize, Serialize};
+
+use crate::desired::DesiredFleet;
+use crate::mesh::{Object, ObjectRef};
+use crate::plan::{MachineRef, Plan};
+
+pub use lower::lower;
+
+/// Steps in an order that works.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepGraph {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One remote action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Names it, in its plan.
+    pub id: String,
+    /// What it does.
+    pub op: Op,
+    /// The steps that must have succeeded before, by position.
+    pub needs: Vec<usize>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Makes ready what creating machines of a fleet needs.
+    Prepare {
+        /// The fleet.
+        fleet: String,
+    },
+    /// Creates a batch of machines.
+    Create(NewBatch),
+    /// Waits until machines are ready.
+    Await {
+        /// The fleet.
+        fleet: String,
+        /// The steps that create machines to wait for.
+        created: Vec<usize>,
+        /// Machines that exist already, to wait for.
+        machines: Vec<MachineRef>,
+        /// Where those are.
+        scope: Scope,
+        /// How long they must stay ready.
+        min_ready: Duration,
+        /// How long they may take.
+        timeout: Duration,
+    },
+    /// Writes the entries of the machines that a step waited for.
+    Enter {
+        /// The fleet.
+        fleet: String,
+        /// The step that waited.
+        awaited: usize,
+    },
+    /// Changes machines in place, or their labels.
+    Change {
+        /// Where they are.
+        scope: Scope,
+        /// What is done to them.
+        update: meshvm_provider_api::Update,
+    },
+    /// Deletes machines.
+    Delete {
+        /// Where they are.
+        scope: Scope,
+        /// Which.
+        machines: Vec<MachineId>,
+    },
+    /// Writes objects of the mesh.
+    Write {
+        /// The objects, whole.
+        objects: Vec<Object>,
+    },
+    /// Deletes objects of the mesh.
+    Prune {
+        /// Which.
+        objects: Vec<ObjectRef>,
+    },
+}
+
+/// A batch to create, without what its fleet's plan says already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewBatch {
+    /// The fleet.
+    pub fleet: String,
+    /// The zone.
+    pub zone: String,
+    /// How many machines.
+    pub count: u32,
+    /// The idempotency key.
+    pub key: BatchKey,
+}
+
+impl NewBatch {
+    /// Makes the request that this means in its plan; the same again for the same plan.
+    pub fn request(&self, plan: &Plan) -> Option<Batch> {
+        let desired = plan.desired.fleets.get(&self.fleet)?;
+        Some(Batch {
+            key: self.key,
+            ownership: ownership(&plan.desired.stack, &self.fleet, desired, Some(self.key)),
+            labels: desired.labels.clone(),
+            zone: self.zone.clone(),
+            count: self.count,
+            template: desired.template.clone(),
+            user_data: desired.user_data.clone(),
+            media: desired.media.clone(),
+        })
+    }
+}
+
+/// Returns the ownership of a fleet's machines as they shall be.
+pub fn ownership(
+    stack: &str,
+    fleet: &str,
+    desired: &DesiredFleet,
+    batch: Option<BatchKey>,
+) -> Ownership {
+    Ownership {
+        stack: stack.to_owned(),
+        fleet: fleet.to_owned(),
+        batch,
+        spec: desired.spec.clone(),
+        user_data: batch.map(|_| desired.user_data_hash()),
+    }
+}

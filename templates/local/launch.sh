@@ -1,0 +1,47 @@
+#!/bin/sh
+# Runs one container until it is shut down from inside or killed.
+#
+#   launch.sh FOLDER NAME NETNS [CGROUP.PROCS...]
+#
+# It is started detached and in a mount namespace of its own, so that its mounts end with it.
+# FOLDER holds base (a link to the image), upper, work and merged, and perhaps media.
+# The exit code is left in FOLDER/exit.
+set -eu
+umask 022
+folder=$1 name=$2 netns=$3
+shift 3
+cd "$folder"
+trap 'echo "$?" > exit' EXIT
+
+# First of all, so that nothing of this machine ever runs outside of its cgroups.
+for procs; do
+  echo $$ > "$procs"
+done
+
+# systemd-nspawn keeps locks and mount points here, and leaves them behind when it is killed.
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs -o size=1m,mode=755 meshvm /run/systemd/nspawn
+mount -t overlay "$netns" -o lowerdir=base,upperdir=upper,workdir=work merged
+
+set -- --quiet --directory="$folder/merged" --machine="$name" --register=no --keep-unit --boot \
+  --network-namespace-path="/run/netns/$netns" \
+  --resolv-conf=off --timezone=off --link-journal=no --console=pipe
+if [ -d media ]; then
+  set -- "$@" --bind-ro="$folder/media:/var/lib/meshvm/media"
+fi
+
+child='' stop=''
+trap 'stop=yes; [ -z "$child" ] || kill -TERM "$child" || true' TERM
+while [ -z "$stop" ]; do
+  systemd-nspawn "$@" &
+  child=$!
+  code=0
+  wait "$child" || code=$?
+  # A signal for this shell ends `wait` before the child has ended.
+  while kill -0 "$child" 2> /dev/null; do
+    code=0
+    wait "$child" || code=$?
+  done
+  # 133 is a reboot from inside, which --keep-unit leaves to the caller.
+  [ "$code" = 133 ] || exit "$code"
+done

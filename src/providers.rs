@@ -24,7 +24,7 @@ pub fn kinds(sim: &SimCloud) -> Kinds {
     let all: Vec<Arc<dyn Kind>> = vec![
         Arc::new(sim.kind()),
         #[cfg(feature = "local")]
-        Arc::new(meshvm_provider_local::LocalKind::new()),
+        Arc::new(meshvm_provider_local::LocalKind),
     ];
     by_name(all)
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use super::output::Output;
 use super::{Cli, CliError, Exit};
@@ -12,9 +13,20 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
+#[derive(Serialize)]
+struct Completions<'a> {
+    shell: String,
+    script: &'a str,
+}
+
 pub fn run(args: &CompletionsArgs, output: &Output) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "meshvm", &mut script);
-    output.text(&String::from_utf8_lossy(&script))?;
+    let script = String::from_utf8_lossy(&script);
+    let completions = Completions {
+        shell: args.shell.to_string(),
+        script: &script,
+    };
+    output.result(|| script.to_string(), &completions)?;
     Ok(Exit::Done)
 }

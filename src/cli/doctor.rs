@@ -20,7 +20,7 @@ struct Check {
 pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     let mut checks = Vec::new();
     #[cfg(feature = "local")]
-    checks.extend(local(globals)?);
+    checks.extend(local());
     checks.extend(stack(globals, output).await);
     let text = || print(&checks);
     output.result(text, &checks)?;
@@ -28,11 +28,9 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
 }
 
 #[cfg(feature = "local")]
-fn local(globals: &Globals) -> Result<Vec<Check>, CliError> {
-    let data_dir = load::data_dir(globals)?;
-    let checks = meshvm_provider_local::doctor(&data_dir);
-    Ok(checks
-        .into_iter()
+fn local() -> Vec<Check> {
+    let checks = meshvm_provider_local::doctor().into_iter();
+    checks
         .map(|check| Check {
             about: format!("local, backend {}", check.backend),
             name: check.name,
@@ -40,7 +38,7 @@ fn local(globals: &Globals) -> Result<Vec<Check>, CliError> {
             detail: check.detail,
             fix: check.fix,
         })
-        .collect())
+        .collect()
 }
 
 /// Looks at the stack of the fleet file, where there is one.

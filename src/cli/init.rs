@@ -1,9 +1,10 @@
 //! `meshvm init`: a fleet file to start from.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::output::Output;
 use super::{CliError, Exit};
@@ -18,15 +19,23 @@ pub struct InitArgs {
     path: PathBuf,
 }
 
+#[derive(Serialize)]
+struct Written<'a> {
+    written: &'a Path,
+}
+
 pub fn run(args: &InitArgs, output: &Output) -> Result<Exit, CliError> {
     let path = args.path.display();
     let created = std::fs::File::create_new(&args.path)
         .and_then(|mut file| file.write_all(STARTER.as_bytes()));
     match created {
         Ok(()) => {
-            output.text(&format!(
-                "{path} is written. Next: `meshvm plan --simulate -f {path}`\n"
-            ))?;
+            let written = Written {
+                written: &args.path,
+            };
+            let text =
+                || format!("{path} is written. Next: `meshvm plan --simulate -f {path}`\n");
+            output.result(text, &written)?;
             Ok(Exit::Done)
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(CliError::new(

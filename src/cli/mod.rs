@@ -42,6 +42,7 @@ pub struct Cli {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
 struct Globals {
     /// Fleet file; several are merged, later ones win
     #[arg(
@@ -58,11 +59,11 @@ struct Globals {
     /// Set variables from a YAML file
     #[arg(long, global = true, value_name = "FILE")]
     var_file: Vec<PathBuf>,
-    /// How to print
+    /// Print for people, or one JSON document
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    /// Use colour; auto does on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
     /// Also print what was asked of the providers
     #[arg(short, long, global = true)]
@@ -71,25 +72,28 @@ struct Globals {
     #[arg(long, global = true)]
     simulate: bool,
     /// Folder that the local provider keeps its machines in
-    #[arg(long, global = true, value_name = "DIR", env = "MESHVM_DATA_DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "MESHVM_DATA_DIR",
+        hide_env_values = true
+    )]
     data_dir: Option<PathBuf>,
 }
 
+// The variants have no documentation, since clap would print it as one long
+// list in the help of every subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
     Human,
-    /// One JSON document on standard output
     Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Color {
-    /// When standard output is a terminal and NO_COLOR is not set
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 

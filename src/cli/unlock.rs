@@ -1,11 +1,12 @@
 //! `meshvm unlock`: breaks the lock of a run that is gone.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::output::Output;
 use super::planning::holder;
 use super::{CliError, Exit, Globals, ask, load};
-use crate::ledger::Unlocked;
+use crate::ledger::{Held, Unlocked};
 
 #[derive(Clone, Debug, Args)]
 pub struct UnlockArgs {
@@ -17,6 +18,14 @@ pub struct UnlockArgs {
     yes: bool,
 }
 
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Whether a lock was broken.
+    unlocked: bool,
+    /// The lock that was found.
+    held: Option<&'a Held>,
+}
+
 pub async fn run(globals: &Globals, args: &UnlockArgs, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output)?;
     let bars = super::progress::Bars::new(output);
@@ -26,18 +35,25 @@ pub async fn run(globals: &Globals, args: &UnlockArgs, output: &Output) -> Resul
         &loaded.desired,
         bars.provider_progress(),
     )?;
-    let Some(held) = engine.ledger.held().await? else {
-        output.text("The stack is not locked.\n")?;
-        return Ok(Exit::Done);
+    let held = engine.ledger.held().await?;
+    let Some(held) = &held else {
+        return tell(output, false, None);
     };
     let question = format!("The stack is locked by {}. Break the lock?", held.holder);
     if !args.yes && !ask::approve(output, &question, "yes")? {
+        output.note("Nothing was done.");
         return Ok(Exit::Failed);
     }
     let fence = args.fence.or(Some(held.fence));
-    match engine.ledger.force_unlock(&holder("unlock"), fence).await? {
-        Unlocked::WasFree => output.text("The stack is not locked.\n")?,
-        _ => output.text("The lock is broken.\n")?,
-    }
+    let unlocked = engine.ledger.force_unlock(&holder("unlock"), fence).await?;
+    tell(output, unlocked != Unlocked::WasFree, Some(held))
+}
+
+fn tell(output: &Output, unlocked: bool, held: Option<&Held>) -> Result<Exit, CliError> {
+    let text = || match held {
+        Some(held) if unlocked => format!("The lock of {} is broken.\n", held.holder),
+        Some(_) | None => "The stack is not locked.\n".to_owned(),
+    };
+    output.result(text, &Report { unlocked, held })?;
     Ok(Exit::Done)
 }

@@ -329,6 +329,9 @@ pub enum LeaseLost {
         /// The person.
         by: Box<Holder>,
     },
+    /// It was given back.
+    #[error("the lock was given back")]
+    Released,
     /// A later run took over this run's journal.
     #[error("run {by} has taken over")]
     Superseded {

@@ -202,11 +202,15 @@ impl Lease {
     /// [`LedgerError::LeaseLost`] when another writer has it already; or the
     /// store's, after which it ends by itself at its time.
     pub async fn release(mut self) -> Result<(), LedgerError> {
-        // First of all: a renewal after the release would take the lock again.
         self.renewal = None;
         let mut newest = self.shared.newest.lock().await;
         let now = self.shared.clock.now();
-        self.shared.next(&mut newest, Kind::Release, now).await
+        let outcome = self.shared.next(&mut newest, Kind::Release, now).await;
+        // Ending the background only asks it to stop: it may be about to renew,
+        // waiting for `newest`, and would take the lock again.
+        let mut state = self.shared.state();
+        state.lost.get_or_insert(LeaseLost::Released);
+        outcome
     }
 }
 
@@ -282,5 +286,30 @@ async fn renew_forever(shared: Arc<Shared>) {
             // Kept up also past the end: as long as nobody takes the lock, it can come back.
             Err(_) => ttl / 12,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+
+    #[tokio::test]
+    async fn a_renewal_that_comes_after_the_release_does_nothing() {
+        let here = std::path::Path::new("/");
+        let ledger = Ledger::open("memory://lease-release", here, "bookinfo").unwrap();
+        let claim = Claim {
+            holder: Holder::this_process("ann", "laptop", "apply", Timestamp::UNIX_EPOCH),
+            ttl: DEFAULT_TTL,
+        };
+        let lease = ledger.acquire(claim, Clock::system()).await.unwrap();
+        let background = Arc::clone(&lease.shared);
+        lease.release().await.unwrap();
+        let late = background.renew().await;
+        assert!(matches!(
+            late,
+            Err(LedgerError::LeaseLost(LeaseLost::Released))
+        ));
+        assert_eq!(ledger.held().await.unwrap(), None);
     }
 }

@@ -1,8 +1,7 @@
 //! The ledger of a stack: what listing the clouds and the mesh cannot tell.
 //!
-//! It holds the [lock](lock), the [journals](log) of runs, the
-//! [scopes](scopes) that were ever used and the [record](applied) of what was
-//! applied last; small, and without secrets. It is not a copy of the world:
+//! It holds the [lock], the [journals](log) of runs, the [scopes] that were ever
+//! used and the [record](applied) of what was applied last; small, and without secrets. It is not a copy of the world:
 //! losing it loses nothing but the exactness of a resume.
 //!
 //! It may not know what a plan, a step or a machine is: entries, plans and

@@ -1,6 +1,6 @@
 //! The front end: from the texts of fleet files to a checked, typed [`FleetSpec`].
 //!
-//! [`parse`] does all of it; [`schema()`] describes what it accepts. Everything here is pure:
+//! [`parse()`] does all of it; [`schema()`] describes what it accepts. Everything here is pure:
 //! text, variables and environment come in as arguments, and the only thing that goes out
 //! beside the spec is [`Diagnostic`]s. Nothing here may read a file, the environment or the
 //! clock, and nothing may know a provider by more than its [`Kind`].

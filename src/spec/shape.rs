@@ -310,7 +310,9 @@ fn tag(branch: &Value) -> Option<&str> {
 
 fn field_names(schema: &Map<String, Value>) -> Option<Vec<&str>> {
     let fields = schema.get("properties")?.as_object()?;
-    Some(fields.keys().map(String::as_str).collect())
+    let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    Some(names)
 }
 
 fn inside(parent: &[String]) -> Cow<'static, str> {

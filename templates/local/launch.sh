@@ -1,22 +1,25 @@
 #!/bin/sh
 # Runs one container until it is shut down from inside or killed.
 #
-#   launch.sh FOLDER NAME NETNS [CGROUP.PROCS...]
+#   launch.sh FOLDER NAME NETNS TICKET [CGROUP.PROCS...]
 #
 # It is started detached and in a mount namespace of its own, so that its mounts end with it.
 # FOLDER holds base (a link to the image), upper, work and merged, and perhaps media.
-# The exit code is left in FOLDER/exit.
+# The ticket and the exit code are left in FOLDER/exit.
 set -eu
 umask 022
-folder=$1 name=$2 netns=$3
-shift 3
+folder=$1 name=$2 netns=$3 ticket=$4
+shift 4
 cd "$folder"
-trap 'echo "$?" > exit' EXIT
+trap 'echo "$ticket $?" > exit' EXIT
 
 # First of all, so that nothing of this machine ever runs outside of its cgroups.
 for procs; do
   echo $$ > "$procs"
 done
+# Whoever wants another start first changes the ticket and then kills the cgroup: a start that was
+# too late to be killed is not wanted any more.
+[ "$(cat ticket)" = "$ticket" ] || exit 1
 
 # systemd-nspawn keeps locks and mount points here, and leaves them behind when it is killed.
 mkdir -p /run/systemd/nspawn

@@ -10,6 +10,7 @@
 //! Invariants:
 //! 1. Whether a container runs is read from its cgroup and nowhere else.
 //! 2. Nothing is started before what an earlier run left outside of the folder is gone.
+//! 3. Two systems never run on one disk, however many processes were killed while starting one.
 
 mod cgroups;
 mod images;
@@ -19,7 +20,7 @@ mod recipe;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use meshvm_provider_api::{OpenContext, Progress};
 use nix::unistd::Uid;
@@ -39,17 +40,18 @@ pub(crate) use images::ImageError;
 pub(crate) use recipe::KEYRING;
 
 /// What machines need to be made and run; building images needs more.
-pub(crate) const TOOLS: [Tool; 6] = [
+pub(crate) const TOOLS: [Tool; 7] = [
     Tool::Nspawn,
     Tool::Ip,
     Tool::Nft,
     Tool::Mount,
+    Tool::Setpriv,
     Tool::Setsid,
     Tool::Unshare,
 ];
 
 /// What building a Debian image needs.
-pub(crate) const BUILD_TOOLS: [Tool; 3] = [Tool::Mmdebstrap, Tool::AptConfig, Tool::Setpriv];
+pub(crate) const BUILD_TOOLS: [Tool; 2] = [Tool::Mmdebstrap, Tool::AptConfig];
 
 /// Where a bootstrap reports.
 const REPORT: &str = "var/lib/meshvm/result.json";
@@ -104,6 +106,7 @@ pub(crate) struct Containers {
     progress: Progress,
     network: Arc<Network>,
     images: images::Images,
+    layout: OnceLock<Layout>,
 }
 
 impl Containers {
@@ -121,6 +124,18 @@ impl Containers {
             tools,
             progress,
             network,
+            layout: OnceLock::new(),
+        }
+    }
+
+    /// Returns how cgroups are laid out here; that is looked at once.
+    fn layout(&self) -> Result<&Layout, ContainerError> {
+        match self.layout.get() {
+            Some(layout) => Ok(layout),
+            None => {
+                let layout = Layout::look()?;
+                Ok(self.layout.get_or_init(|| layout))
+            }
         }
     }
 
@@ -169,19 +184,23 @@ impl Backend for Containers {
 
     fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError> {
         require_root()?;
-        furnish(&self.images.root(&entry.record.image), entry, seed).map_err(ContainerError::from)?;
+        furnish(&self.images.root(&entry.record.image), entry, seed)
+            .map_err(ContainerError::from)?;
         Ok(())
     }
 
     fn start(&self, entry: &Entry) -> Result<(), LocalError> {
         require_root()?;
-        let layout = Layout::look().map_err(ContainerError::from)?;
+        let layout = self.layout()?;
         let unit = self.unit(entry);
-        if layout.is_populated(&unit).map_err(ContainerError::from)? {
+        if launch::is_up(entry, layout, &unit)? {
             return Ok(());
         }
+        // Before the clean-up: a start that another process began and did not live to see
+        // either is in the cgroup by now, or will find that it is not wanted any more.
+        let ticket = launch::ticket(entry).map_err(ContainerError::from)?;
         self.destroy(entry)?;
-        let started = self.launch(entry, &layout, &unit);
+        let started = self.launch(entry, layout, &unit, &ticket);
         if started.is_err() {
             // The first error says more than one of cleaning up.
             let _ = self.destroy(entry);
@@ -192,15 +211,20 @@ impl Backend for Containers {
     fn adjust(&self, entry: &Entry) -> Result<(), LocalError> {
         require_root()?;
         let settings = &entry.record.settings;
-        let layout = Layout::look().map_err(ContainerError::from)?;
+        let layout = self.layout()?;
         layout
-            .limit(&self.tools, &self.unit(entry), settings.memory, settings.cpus)
+            .limit(
+                &self.tools,
+                &self.unit(entry),
+                settings.memory,
+                settings.cpus,
+            )
             .map_err(ContainerError::from)?;
         Ok(())
     }
 
     fn is_running(&self, entry: &Entry) -> Result<bool, LocalError> {
-        let layout = Layout::look().map_err(ContainerError::from)?;
+        let layout = self.layout()?;
         let running = layout.is_populated(&self.unit(entry));
         Ok(running.map_err(ContainerError::from)?)
     }
@@ -213,7 +237,7 @@ impl Backend for Containers {
 
     fn destroy(&self, entry: &Entry) -> Result<(), LocalError> {
         require_root()?;
-        let layout = Layout::look().map_err(ContainerError::from)?;
+        let layout = self.layout()?;
         let unit = self.unit(entry);
         let killed = layout.kill(&unit).map_err(ContainerError::from);
         killed
@@ -250,8 +274,14 @@ fn console_tail(folder: &Path) -> String {
     const LINES: usize = 8;
     let text = fs::read(folder.join(launch::CONSOLE)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let last = lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default();
     if last.is_empty() {
         "it said nothing".to_owned()
     } else {

@@ -147,7 +147,11 @@ fn mounted_below(mountinfo: &str, folder: &Path) -> Option<PathBuf> {
 /// Reads a small regular file that the root of a machine may have put anything in place of.
 ///
 /// Neither links nor mounts are followed. `None` when there is no such file.
-pub(crate) fn read_untrusted(top: &Path, below: &str, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+pub(crate) fn read_untrusted(
+    top: &Path,
+    below: &str,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, FileError> {
     let path = top.join(below);
     let folder = match File::open(top) {
         Ok(folder) => folder,
@@ -193,7 +197,10 @@ mod tests {
         write(&path, b"one", 0o600).unwrap();
         write(&path, b"two", 0o600).unwrap();
         assert_eq!(read(&path).unwrap().unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(read(&folder.path().join("b")).unwrap(), None);
     }
@@ -202,7 +209,10 @@ mod tests {
     fn folders_have_the_mode_asked_for() {
         let top = tempfile::tempdir().unwrap();
         let made = folders(top.path(), "a/b", 0o755).unwrap();
-        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(
+            fs::metadata(&made).unwrap().permissions().mode() & 0o777,
+            0o755
+        );
         folder(&made, 0o700).unwrap();
         remove_tree(&top.path().join("a")).unwrap();
         remove_tree(&top.path().join("a")).unwrap();

@@ -109,7 +109,10 @@ impl<'de> Deserialize<'de> for Image {
             type Value = Image;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{DEBIAN_12}, or a map with `path` or `url`, and `sha256`")
+                write!(
+                    f,
+                    "{DEBIAN_12}, or a map with `path` or `url`, and `sha256`"
+                )
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Image, E> {

@@ -46,7 +46,10 @@ pub(crate) const FOLDER: &str = "media";
 pub(crate) fn check(media: &[Media]) -> Result<(), MediaError> {
     let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
     let hash = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    match media.iter().find(|file| !plain(&file.name) || !hash(&file.sha256)) {
+    match media
+        .iter()
+        .find(|file| !plain(&file.name) || !hash(&file.sha256))
+    {
         None => Ok(()),
         Some(file) => Err(MediaError::Name {
             name: file.name.clone(),
@@ -78,7 +81,11 @@ pub(crate) fn keep(data_dir: &Path, media: &Media) -> Result<PathBuf, MediaError
     files::remove(&new)?;
     let wanted = sha256.clone();
     let path = path.clone();
-    Err(MediaError::Differs { path, found: found?, wanted })
+    Err(MediaError::Differs {
+        path,
+        found: found?,
+        wanted,
+    })
 }
 
 fn copy(from: &Path, to: &Path) -> Result<String, FileError> {

@@ -228,7 +228,11 @@ impl Network {
         firewall::open(&self.tools, &bridge)?;
         self.forward()?;
         // Last: whoever sees the mark may rely on all of the above.
-        Ok(files::write(&self.mark(), subnet.to_string().as_bytes(), 0o644)?)
+        Ok(files::write(
+            &self.mark(),
+            subnet.to_string().as_bytes(),
+            0o644,
+        )?)
     }
 
     /// Switches IP forwarding on, and notes what it was.
@@ -236,7 +240,11 @@ impl Network {
         let switch = Path::new(FORWARD);
         let before = fs::read_to_string(switch).map_err(doing("read", switch))?;
         if before.trim() == "0" {
-            files::write(&Path::new(SHARED).join(FORWARD_BEFORE), before.as_bytes(), 0o644)?;
+            files::write(
+                &Path::new(SHARED).join(FORWARD_BEFORE),
+                before.as_bytes(),
+                0o644,
+            )?;
             fs::write(switch, "1").map_err(doing("write", switch))?;
         }
         Ok(())

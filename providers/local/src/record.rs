@@ -6,9 +6,7 @@
 
 use std::net::Ipv4Addr;
 
-use meshvm_provider_api::{
-    Attributes, Batch, BatchKey, Hash, Labels, MachineId, Power, Readiness,
-};
+use meshvm_provider_api::{Attributes, Batch, BatchKey, Hash, Labels, MachineId, Power, Readiness};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -209,7 +207,11 @@ pub(crate) fn readiness(report: Option<&[u8]>) -> Readiness {
         return Readiness::Waiting;
     };
     match serde_json::from_slice::<Report>(report) {
-        Ok(Report { state, step, reason }) => match state {
+        Ok(Report {
+            state,
+            step,
+            reason,
+        }) => match state {
             State::Working => Readiness::Waiting,
             State::Ready => Readiness::Ready,
             State::Failed => {
@@ -289,7 +291,14 @@ mod tests {
 
     #[test]
     fn other_ids_are_nobodys() {
-        for id in ["", "i-0123", "..-00000000", "../x-00000000", "-00000000", "x"] {
+        for id in [
+            "",
+            "i-0123",
+            "..-00000000",
+            "../x-00000000",
+            "-00000000",
+            "x",
+        ] {
             assert_eq!(name_of(&id.into()), None, "{id}");
         }
     }
@@ -312,7 +321,10 @@ mod tests {
     fn what_a_bootstrap_says_is_understood() {
         let told = |text: &str| readiness(Some(text.as_bytes()));
         assert_eq!(readiness(None), Readiness::Waiting);
-        assert_eq!(told(r#"{"state":"working","step":"x"}"#), Readiness::Waiting);
+        assert_eq!(
+            told(r#"{"state":"working","step":"x"}"#),
+            Readiness::Waiting
+        );
         assert_eq!(told(r#"{"state":"ready","more":1}"#), Readiness::Ready);
         let failed = |text: &str| match told(text) {
             Readiness::Failed { reason } => reason,

@@ -90,17 +90,7 @@ pub struct Publish {
 
 /// A protocol with ports.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Protocol {
@@ -223,9 +213,11 @@ impl LocalSettings {
                 }
                 if !publish.is_empty() {
                     let finding = Finding::at("publish", "ports of containers are not published");
-                    findings.push(finding.with_hint(
-                        "reach the container at its own address, or use `backend: vm`",
-                    ));
+                    findings.push(
+                        finding.with_hint(
+                            "reach the container at its own address, or use `backend: vm`",
+                        ),
+                    );
                 }
             }
             BackendChoice::Auto | BackendChoice::Vm => {}
@@ -334,9 +326,6 @@ mod tests {
         assert_eq!(schema["properties"]["cpus"]["minimum"], json!(1));
         assert_eq!(schema["properties"]["zones"]["uniqueItems"], json!(true));
         assert_eq!(schema["properties"]["image"]["default"], json!("debian-12"));
-        assert_eq!(
-            schema["$defs"]["ImageFile"]["required"],
-            json!(["sha256"])
-        );
+        assert_eq!(schema["$defs"]["ImageFile"]["required"], json!(["sha256"]));
     }
 }

@@ -54,7 +54,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = UNITS
             .iter()
-            .find(|(_, factor)| self.0 != 0 && self.0 % factor == 0);
+            .find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor));
         match whole {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}B", self.0),

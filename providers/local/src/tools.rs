@@ -3,9 +3,12 @@
 //! Every program but the ones that live on with a machine is run here. They
 //! are looked for in the usual folders only, not in the caller's `PATH`, which
 //! often lacks `/usr/sbin`; and speak English, since errors are shown as they are.
+//! They die with this process, so that what it left half done stays as it is
+//! while another finishes it; but not of Ctrl-C, which is this process's to judge.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -145,6 +148,9 @@ pub(crate) struct Tools {
     requests: Requests,
 }
 
+/// What setpriv is told, before the program and its arguments.
+const LEASH: [&str; 3] = ["--pdeathsig", "KILL", "--"];
+
 /// How many lines of a failed program's words are kept.
 const TAIL: usize = 12;
 
@@ -201,8 +207,11 @@ impl Tools {
             command: command(),
             source,
         };
-        let mut child = Command::new(program)
+        let mut child = Command::new(Tool::Setpriv.require()?)
+            .args(LEASH)
+            .arg(program)
             .args(&args)
+            .process_group(0)
             .env("LC_ALL", "C")
             .env("PATH", PATH)
             .stdin(Stdio::piped())
@@ -253,7 +262,10 @@ mod tests {
             .run(Tool::Tar, ["--no-such-option"])
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("`tar --no-such-option` failed (exit status: "), "{error}");
+        assert!(
+            error.starts_with("`tar --no-such-option` failed (exit status: "),
+            "{error}"
+        );
         assert!(error.contains("unrecognized option"), "{error}");
     }
 

@@ -256,7 +256,10 @@ mod tests {
         }
         assert_eq!(machine.past.len(), 3);
         assert_eq!(machine.at(96).map(|v| v.since), Some(96));
-        for clock in 100..200 {
+        machine.change(100, 1, |now| now.shape += 1);
+        assert_eq!(machine.past.len(), 1);
+        assert_eq!(machine.at(99).map(|v| v.since), Some(99));
+        for clock in 101..200 {
             machine.change(clock, 0, |now| now.shape += 1);
         }
         assert!(machine.past.is_empty());

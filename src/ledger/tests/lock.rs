@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::memory::InMemory;
 
-use super::super::lease::{Claim, Clock};
+use super::super::lease::{Claim, Clock, Lease};
 use super::super::store::Store;
-use super::super::{LeaseLost, Ledger, LedgerError, Unlocked};
+use super::super::{LeaseLost, Ledger, LedgerError, RunWriter, Unlocked};
 use super::meddle::{Call, Meddler, meddled, unreachable};
 use super::{Hands, Place, TTL, claim, files, holder};
 
@@ -461,6 +461,22 @@ async fn the_background_never_takes_back_what_was_given_back() {
             assert_eq!(ledger.held().await.unwrap(), None, "round {round}");
         }
     }
+}
+
+#[test]
+fn every_call_can_be_made_from_a_task() {
+    fn may_move<T: Send>(_: T) {}
+    fn calls(ledger: &Ledger, lease: Lease, run: &mut RunWriter) {
+        may_move(ledger.acquire(claim("ann"), Clock::system()));
+        may_move(ledger.take_runs::<u32>(&lease));
+        may_move(ledger.forget_run(1));
+        may_move(ledger.scopes());
+        may_move(run.append(&[1]));
+        may_move(lease.renew());
+        may_move(lease.release());
+    }
+    // That it compiles is the test.
+    let _: fn(&Ledger, Lease, &mut RunWriter) = calls;
 }
 
 #[tokio::test]

@@ -143,14 +143,14 @@ vars: {n: 3, image: &i debian, list: [z1]}
 mesh: {manifests: {path: ./mesh}}
 sidecar:
   version: "1"
-  packages: [{format: deb, arch: amd64, path: a, sha256: "x"}]
+  packages: [{format: deb, arch: amd64, path: a, sha256: "0000000000000000000000000000000000000000000000000000000000000000"}]
 defaults:
   rollout: {maxSurge: 1, minReady: 30s}
 fleets:
   web: &web
     sim: {image: "${var.image}", zones: "${var.list}"}
     replicas: ${var.n}
-    labels: {tïer: "ü", team: a}
+    labels: {tier: "x", team: a} # tïer
     membership:
       namespace: vm
       serviceAccount: web
@@ -159,10 +159,17 @@ fleets:
       probe: {httpGet: {port: 80}}
       service: {ports: [{name: http, port: 80}]}
     bootstrap:
-      run: |
-        text
+      run:
+        - |
+          text ü
   api: *web
 "#;
+
+#[test]
+fn the_file_to_be_damaged_is_right() {
+    let spec = run(&inputs(&[("f", WHOLE)])).unwrap();
+    assert_eq!(spec.fleets.len(), 2);
+}
 
 /// Pieces of which near-misses of fleet files are made.
 const TOKENS: [&str; 46] = [

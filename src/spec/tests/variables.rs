@@ -131,6 +131,22 @@ fn undeclared_variables() {
 }
 
 #[test]
+fn a_value_that_was_reported_is_reported_no_more() {
+    assert_problems(
+        "fleets:\n  web:\n    sim: {image: x}\n    replicas: ${var.n}\n    protect: !no x\n    \
+         rollout: [!no x]\n",
+        &[
+            "f:6:15 [${var.n}] the variable `n` is not declared -> declare `n` under `vars`; for \
+             the text itself write `$${var.n}`",
+            "f:7:14 [!no x] the tag `!no` is not supported here -> remove the tag",
+            "f:8:5 [rollout] expected a map, found a list -> How machines are replaced: new ones \
+             come up before, and as, old ones go.",
+            "f:8:15 [!no x] the tag `!no` is not supported here -> remove the tag",
+        ],
+    );
+}
+
+#[test]
 fn a_variable_without_a_value() {
     let text = format!("vars:\n  x: null\n  unused:\n{USE}");
     assert_found(

@@ -184,11 +184,16 @@ impl Layout {
 
     /// Returns the folders of a unit in all hierarchies that matter.
     fn folders(&self, unit: &str) -> BTreeSet<PathBuf> {
-        [Some(&self.unified), self.named.as_ref(), self.memory.as_ref(), self.cpu.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|top| top.join(unit))
-            .collect()
+        [
+            Some(&self.unified),
+            self.named.as_ref(),
+            self.memory.as_ref(),
+            self.cpu.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|top| top.join(unit))
+        .collect()
     }
 
     /// Returns the properties by which systemd limits a unit.
@@ -200,7 +205,13 @@ impl Layout {
     }
 
     /// Limits a unit that exists; again to change the limits.
-    pub fn limit(&self, tools: &Tools, unit: &str, memory: Size, cpus: u32) -> Result<(), CgroupError> {
+    pub fn limit(
+        &self,
+        tools: &Tools,
+        unit: &str,
+        memory: Size,
+        cpus: u32,
+    ) -> Result<(), CgroupError> {
         if self.systemd {
             let [memory, cpu] = Self::properties(memory, cpus);
             let service = format!("{unit}.service");
@@ -225,7 +236,11 @@ impl Layout {
         };
         let quota = PERIOD * u64::from(cpus);
         match &self.memory {
-            Some(top) => set(top.join(unit), "memory.limit_in_bytes", memory.bytes().to_string())?,
+            Some(top) => set(
+                top.join(unit),
+                "memory.limit_in_bytes",
+                memory.bytes().to_string(),
+            )?,
             None => set(self.folder(unit), "memory.max", memory.bytes().to_string())?,
         }
         match &self.cpu {
@@ -339,7 +354,10 @@ mod tests {
         let hybrid = Layout::read(HYBRID, false).unwrap();
         assert_eq!(hybrid.unified, Path::new("/sys/fs/cgroup/unified"));
         assert_eq!(hybrid.folders("u").len(), 4);
-        assert_eq!(hybrid.cpu.as_deref(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
+        assert_eq!(
+            hybrid.cpu.as_deref(),
+            Some(Path::new("/sys/fs/cgroup/cpu,cpuacct"))
+        );
         assert_eq!(hybrid.folder("u"), Path::new("/sys/fs/cgroup/unified/u"));
 
         let mounts = "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
@@ -349,7 +367,10 @@ mod tests {
             unified.folder("u"),
             Path::new("/sys/fs/cgroup/system.slice/u.service")
         );
-        assert!(matches!(Layout::read("", true), Err(CgroupError::NoUnified)));
+        assert!(matches!(
+            Layout::read("", true),
+            Err(CgroupError::NoUnified)
+        ));
     }
 
     #[test]

@@ -82,7 +82,10 @@ const MAGIC: u64 = 6;
 
 /// What must be in an image: any one of the paths each.
 const NEEDED: [(&str, &[&str]); 2] = [
-    ("systemd", &["usr/lib/systemd/systemd", "lib/systemd/systemd"]),
+    (
+        "systemd",
+        &["usr/lib/systemd/systemd", "lib/systemd/systemd"],
+    ),
     ("cloud-init", &["usr/bin/cloud-init"]),
 ];
 
@@ -106,8 +109,8 @@ impl Images {
             Image::Debian12 => {
                 let config = self.tools.run(Tool::AptConfig, ["dump"])?;
                 let recipe = Recipe::debian_12(&config)?;
-                let json = serde_json::to_vec(&recipe)
-                    .map_err(|source| ImageError::Recipe { source })?;
+                let json =
+                    serde_json::to_vec(&recipe).map_err(|source| ImageError::Recipe { source })?;
                 let id = format!("debian-12-{}-{}", recipe.arch, Hash::of(json));
                 self.make_with(&id, image, |folder| self.build(&recipe, folder))?;
                 Ok(id)
@@ -139,7 +142,9 @@ impl Images {
             return Ok(());
         }
         self.sweep()?;
-        let new = self.folder.join(format!("{UNFINISHED}{}", Uuid::new_v4().simple()));
+        let new = self
+            .folder
+            .join(format!("{UNFINISHED}{}", Uuid::new_v4().simple()));
         files::folder(&new, 0o700)?;
         let filled = fill(&new).and_then(|()| self.check(image, &new.join(ROOT)));
         if let Err(error) = filled {
@@ -186,23 +191,28 @@ impl Images {
             .say("building the base image debian-12 from Debian's packages, once; it takes half a minute or more");
         let customize = folder.join("customize.sh");
         files::write(&customize, CUSTOMIZE.as_bytes(), 0o755)?;
-        // Killed with this process, and with all its mounts: they are in namespaces of its own.
+        // When it is killed, its children and mounts go with it: they are in namespaces of its own.
         let mut args: Vec<OsString> = [
-            "--pdeathsig", "KILL", "--",
-            "unshare", "--mount", "--propagation", "slave",
-            "--pid", "--fork", "--kill-child", "--mount-proc", "--",
+            "--mount",
+            "--propagation",
+            "slave",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
         ]
         .map(OsString::from)
         .into();
-        Tool::Unshare.require()?;
         args.push(Tool::Mmdebstrap.require()?.into());
         let arguments = recipe.arguments(&folder.join(ROOT), &customize);
         args.extend(arguments.into_iter().map(OsString::from));
-        self.tools.call(Tool::Setpriv, args, &recipe.sources(), |line| {
-            if let Some(line) = line.strip_prefix("I: ") {
-                self.progress.say(&format!("base image: {line}"));
-            }
-        })?;
+        self.tools
+            .call(Tool::Unshare, args, &recipe.sources(), |line| {
+                if let Some(line) = line.strip_prefix("I: ") {
+                    self.progress.say(&format!("base image: {line}"));
+                }
+            })?;
         Ok(())
     }
 
@@ -215,8 +225,15 @@ impl Images {
                 self.progress.say(&format!("downloading {url}"));
                 let archive = folder.join("archive");
                 let args = [
-                    "--fail", "--silent", "--show-error", "--location", "--retry", "3",
-                    "--proto", "=http,https", "--output",
+                    "--fail",
+                    "--silent",
+                    "--show-error",
+                    "--location",
+                    "--retry",
+                    "3",
+                    "--proto",
+                    "=http,https",
+                    "--output",
                 ];
                 let args = args.map(OsString::from).into_iter();
                 let args = args.chain([archive.clone().into(), "--".into(), url.into()]);

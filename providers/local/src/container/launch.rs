@@ -8,14 +8,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{ContainerError, Containers, Layout, console_tail};
+use uuid::Uuid;
+
 use crate::files::{self, FileError, doing};
 use crate::store::Entry;
 use crate::tools::{PATH, Tool, ToolError};
 
 /// What a container says while it starts.
 pub(super) const CONSOLE: &str = "console.log";
-/// The exit code of a container that ended.
+/// The ticket of a start that came to its end, and its exit code.
 const EXIT: &str = "exit";
+/// The ticket of the only start that is wanted.
+const TICKET: &str = "ticket";
 
 /// Runs a container from beginning to end.
 const LAUNCH: &str = include_str!("../../../../templates/local/launch.sh");
@@ -40,6 +44,7 @@ impl Containers {
         entry: &Entry,
         layout: &Layout,
         unit: &str,
+        ticket: &str,
     ) -> Result<(), ContainerError> {
         let record = &entry.record;
         let settings = &record.settings;
@@ -52,27 +57,27 @@ impl Containers {
         let unlimited = layout.unlimited();
         if !layout.systemd() && !unlimited.is_empty() {
             let what = unlimited.join(" and ");
-            self.progress
-                .say(&format!("this computer's cgroups do not limit {what} of {}", record.name));
+            self.progress.say(&format!(
+                "this computer's cgroups do not limit {what} of {}",
+                record.name
+            ));
         }
         self.network.ensure_up()?;
         let namespace = self.network.attach(record)?;
         self.resolve(entry)?;
-        files::remove(&entry.folder.join(EXIT))?;
         // Each start has a copy of its own: a shell reads its script while it runs.
         let script = entry.folder.join("launch.sh");
         files::write(&script, LAUNCH.as_bytes(), 0o755)?;
 
-        let mut command: Vec<String> = [
-            "--mount", "--propagation", "slave", "--", "/bin/sh",
-        ]
-        .map(str::to_owned)
-        .into();
+        let mut command: Vec<String> = ["--mount", "--propagation", "slave", "--", "/bin/sh"]
+            .map(str::to_owned)
+            .into();
         command.extend([
             script.display().to_string(),
             entry.folder.display().to_string(),
             record.name.clone(),
             namespace,
+            ticket.to_owned(),
         ]);
         if layout.systemd() {
             self.launch_unit(entry, unit, &command)?;
@@ -82,7 +87,7 @@ impl Containers {
             command.extend(entries.iter().map(|path| path.display().to_string()));
             self.launch_session(entry, &command)?;
         }
-        wait(entry, layout, unit)
+        wait(entry, layout, unit, ticket)
     }
 
     /// Starts it as a process of its own session, which nobody is the parent of.
@@ -191,21 +196,46 @@ impl Containers {
     }
 }
 
-/// Waits until a container's first process runs.
-fn wait(entry: &Entry, layout: &Layout, unit: &str) -> Result<(), ContainerError> {
+/// Makes every earlier start of a machine unwanted, and returns the ticket of the next.
+pub(super) fn ticket(entry: &Entry) -> Result<String, FileError> {
+    let ticket = Uuid::new_v4().simple().to_string();
+    files::write(&entry.folder.join(TICKET), ticket.as_bytes(), 0o600)?;
+    Ok(ticket)
+}
+
+/// Returns whether a container runs, waiting for one that is on its way up.
+pub(super) fn is_up(entry: &Entry, layout: &Layout, unit: &str) -> Result<bool, ContainerError> {
     let deadline = Instant::now() + START;
-    loop {
+    while layout.is_populated(unit)? {
         if layout.is_booted(unit)? {
-            return Ok(());
+            return Ok(true);
         }
-        let ended = entry.folder.join(EXIT).exists();
-        if ended || Instant::now() > deadline {
-            return Err(ContainerError::Start {
-                name: entry.record.name.clone(),
-                said: console_tail(&entry.folder),
-            });
+        if Instant::now() > deadline {
+            return Err(stuck(entry));
         }
         thread::sleep(LOOK);
+    }
+    Ok(false)
+}
+
+/// Waits until a container's first process runs.
+fn wait(entry: &Entry, layout: &Layout, unit: &str, ticket: &str) -> Result<(), ContainerError> {
+    let deadline = Instant::now() + START;
+    let exit = entry.folder.join(EXIT);
+    while !layout.is_booted(unit)? {
+        let ended = files::read(&exit)?.is_some_and(|text| text.starts_with(ticket.as_bytes()));
+        if ended || Instant::now() > deadline {
+            return Err(stuck(entry));
+        }
+        thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn stuck(entry: &Entry) -> ContainerError {
+    ContainerError::Start {
+        name: entry.record.name.clone(),
+        said: console_tail(&entry.folder),
     }
 }
 

@@ -90,7 +90,11 @@ impl Recipe {
             suite: "bookworm",
             arch: debian_arch(consts::ARCH),
             packages: &PACKAGES,
-            apt: APT.map(str::to_owned).into_iter().chain(inherited).collect(),
+            apt: APT
+                .map(str::to_owned)
+                .into_iter()
+                .chain(inherited)
+                .collect(),
             dpkg: &DPKG,
             customize: CUSTOMIZE,
             certificates: certificates(Path::new(CERTIFICATES))?,
@@ -169,7 +173,11 @@ mod tests {
         assert_ne!(plain, proxied);
         let arguments = proxied.arguments(Path::new("/out"), Path::new("/hook"));
         assert!(arguments.contains(&"--aptopt=Acquire::http::Proxy \"http://p:3142\"".to_owned()));
-        assert!(!arguments.iter().any(|argument| argument.contains("example.org")));
+        assert!(
+            !arguments
+                .iter()
+                .any(|argument| argument.contains("example.org"))
+        );
         assert_eq!(arguments[arguments.len() - 3..], ["bookworm", "/out", "-"]);
         assert_eq!(proxied.sources().lines().count(), 3);
     }

@@ -61,7 +61,10 @@ fn handles<'r>(rules: &'r str, bridge: &str) -> Vec<&'r str> {
     rules
         .lines()
         .filter(|line| line.contains(&mark))
-        .filter_map(|line| line.rsplit_once("# handle ").map(|(_, handle)| handle.trim()))
+        .filter_map(|line| {
+            line.rsplit_once("# handle ")
+                .map(|(_, handle)| handle.trim())
+        })
         .collect()
 }
 

@@ -1,0 +1,74 @@
+//! The half of the provider that makes and finds machines, for asynchronous callers.
+//!
+//! Everything here blocks, so each operation runs on a thread of its own. A
+//! caller that gives up does not stop it: it comes to its end all the same.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use meshvm_provider_api::{
+    Batch, Created, ErrorClass, Machine, MachineId, Provider, ProviderError, Query, Template,
+    Update,
+};
+
+use crate::error::LocalError;
+use crate::host::Host;
+
+/// The machines of a data folder.
+pub(crate) struct LocalProvider {
+    host: Arc<Host>,
+}
+
+impl LocalProvider {
+    pub fn new(host: Host) -> Self {
+        Self {
+            host: Arc::new(host),
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Host) -> Result<T, LocalError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let host = self.host.clone();
+        match tokio::task::spawn_blocking(move || work(&host)).await {
+            Ok(answer) => Ok(answer?),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(error) => {
+                    let message = "the operation was given up as the program ends";
+                    Err(ProviderError::new(ErrorClass::ReplyLost, message).with_source(error))
+                }
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for LocalProvider {
+    async fn observe(&self, query: &Query) -> Result<Vec<Machine>, ProviderError> {
+        let query = query.clone();
+        self.run(move |host| host.observe(&query)).await
+    }
+
+    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
+        let template = template.clone();
+        self.run(move |host| host.prepare(&template)).await
+    }
+
+    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError> {
+        let batch = batch.clone();
+        self.run(move |host| host.create(&batch)).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<(), ProviderError> {
+        let update = update.clone();
+        self.run(move |host| host.update(&update)).await
+    }
+
+    async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError> {
+        let (stack, machines) = (stack.to_owned(), machines.to_vec());
+        self.run(move |host| host.delete(&stack, &machines)).await
+    }
+}

@@ -1,0 +1,3 @@
+//! The one integration binary: every test that needs more than one module.
+
+mod support;

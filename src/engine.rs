@@ -9,7 +9,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use meshvm_provider_api::{Kind, MachineId, Scope};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -23,7 +22,7 @@ use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, LedgerErro
 use crate::mesh::Backend;
 use crate::observe::{self, ObserveError};
 use crate::observed::Observed;
-use crate::plan::{self, Context, Options, Plan, PlanError};
+use crate::plan::{self, Applied, Context, Options, Plan, PlanError};
 use crate::providers::Connections;
 use crate::steps::{Op, lower};
 
@@ -42,14 +41,6 @@ pub struct Engine {
     pub context: Context,
     /// Tells the time.
     pub clock: Clock,
-}
-
-/// What the last finished run asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Applied {
-    /// Replicas by fleet.
-    pub replicas: BTreeMap<String, u32>,
 }
 
 /// Why a stack cannot be looked at or worked on.
@@ -185,7 +176,7 @@ impl Engine {
             options,
             desired,
             observed: &observed,
-            last_replicas: &applied.unwrap_or_default().replicas,
+            last: &applied.unwrap_or_default(),
             kinds: &kinds,
         })?;
         Ok((plan, observed))
@@ -360,6 +351,10 @@ impl Hold<'_> {
                 .replicas
                 .retain(|fleet, _| !plan.options.covers(fleet));
         }
+        applied.objects = match plan.context.mesh {
+            Some(_) => plan::planner::standing_objects(&plan.desired, &applied),
+            None => BTreeSet::new(),
+        };
         Ok((last.unwrap_or_default() != applied).then_some(applied))
     }
 
@@ -402,18 +397,21 @@ struct LeasedJournal<'a> {
 #[async_trait]
 impl Journal for LeasedJournal<'_> {
     async fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
+        self.writer
+            .append(entries)
+            .await
+            .map_err(|error| JournalError(Box::new(error)))?;
         let begins = entries
             .iter()
             .any(|entry| matches!(entry.event, Event::Begin(_)));
+        // Last of all before the calls themselves: writing may have outlasted the
+        // lease. A begin without its call is settled like any other.
         if begins {
             self.lease
                 .check(self.clock.now())
                 .map_err(|error| JournalError(Box::new(error)))?;
         }
-        self.writer
-            .append(entries)
-            .await
-            .map_err(|error| JournalError(Box::new(error)))
+        Ok(())
     }
 }
 

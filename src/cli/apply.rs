@@ -46,8 +46,11 @@ fn read(path: &Path) -> Result<Plan, CliError> {
     let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let value: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|error| failed(error.to_string()).with_hint("`meshvm plan --out` saves plans"))?;
-    let format = value.get("format").and_then(serde_json::Value::as_u64);
-    if format != Some(u64::from(FORMAT)) {
+    let Some(format) = value.get("format").and_then(serde_json::Value::as_u64) else {
+        return Err(failed("it is not a saved plan".to_owned())
+            .with_hint("`meshvm plan --out` saves plans"));
+    };
+    if format != u64::from(FORMAT) {
         return Err(
             failed("it was made by another version of meshvm".to_owned())
                 .with_hint("make the plan again with this version"),

@@ -17,13 +17,23 @@ struct Check {
     fix: Option<String>,
 }
 
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Whether nothing is lacking.
+    ok: bool,
+    checks: &'a [Check],
+}
+
 pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     let mut checks = Vec::new();
     #[cfg(feature = "local")]
     checks.extend(local());
     checks.extend(stack(globals, output).await);
-    let text = || print(&checks);
-    output.result(text, &checks)?;
+    let report = Report {
+        ok: checks.iter().all(|check| check.ok),
+        checks: &checks,
+    };
+    output.result(|| print(&checks), &report)?;
     Ok(Exit::Done)
 }
 

@@ -11,6 +11,7 @@ use crate::ledger::LedgerError;
 use crate::observe::ObserveError;
 use crate::plan::PlanError;
 use crate::plan::policy::Refusal;
+use crate::show::counted;
 
 /// Why a command failed.
 #[derive(Debug, Serialize)]
@@ -60,11 +61,10 @@ impl CliError {
 
     /// Makes a failure of problems in the input.
     pub fn input(diagnostics: Vec<Diagnostic>) -> Self {
-        let count = diagnostics.len();
-        let problems = if count == 1 { "problem" } else { "problems" };
+        let problems = counted(diagnostics.len() as u64, "problem");
         Self {
             diagnostics,
-            ..Self::new(format!("the fleet file has {count} {problems}"))
+            ..Self::new(format!("found {problems}, and nothing was touched"))
         }
     }
 

@@ -33,8 +33,7 @@ pub fn run(args: &InitArgs, output: &Output) -> Result<Exit, CliError> {
             let written = Written {
                 written: &args.path,
             };
-            let text =
-                || format!("{path} is written. Next: `meshvm plan --simulate -f {path}`\n");
+            let text = || format!("{path} is written. Next: `meshvm plan --simulate -f {path}`\n");
             output.result(text, &written)?;
             Ok(Exit::Done)
         }

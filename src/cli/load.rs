@@ -103,7 +103,8 @@ fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliErr
 fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
     let own = base_dir.join(".meshvm");
     let mesh = spec.mesh.as_ref().map(|mesh| match mesh {
-        Mesh::Manifests(manifests) => base_dir.join(&manifests.path),
+        // Without the `.` of `./mesh`, which says nothing to whoever reads a plan.
+        Mesh::Manifests(manifests) => base_dir.join(&manifests.path).components().collect(),
     });
     if globals.simulate {
         let simulated = own.join("simulated");
@@ -115,7 +116,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
         };
     }
     let ledger = match spec.ledger.strip_prefix("file://") {
-        Some(path) => file_url(&base_dir.join(path)),
+        Some(path) => file_url(&base_dir.join(path).components().collect::<PathBuf>()),
         None => spec.ledger.clone(),
     };
     Context {

@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::{CliError, Color, Format};
 use crate::apply::Outcome;
 use crate::diag::Diagnostic;
+use crate::plan::Plan;
 use crate::providers::Metrics;
-use crate::show::{self, FAINT, HINT, REMOVE, STRONG, paint};
+use crate::show::{self, FAINT, HINT, REMOVE, counted, paint};
 
 /// Prints what commands have to say.
 pub struct Output {
@@ -129,40 +130,10 @@ impl Output {
     }
 
     /// Tells how a run ended.
-    pub fn outcome(&self, outcome: &Outcome) {
-        if !self.is_human() {
-            return;
-        }
-        for failure in &outcome.failed {
-            anstream::eprintln!(
-                "{} {}: {}",
-                paint(REMOVE.bold(), "Failed:"),
-                failure.step,
-                failure.message
-            );
-            if let Some(hint) = &failure.hint {
-                anstream::eprintln!("  {} {hint}", paint(HINT, "hint:"));
-            }
-        }
-        if !outcome.skipped.is_empty() {
-            let names = outcome.skipped.keys().map(String::as_str);
-            anstream::eprintln!("Not started: {}", show::few(names));
-        }
-        let Outcome {
-            created,
-            changed,
-            deleted,
-            ..
-        } = outcome;
-        let end = if outcome.is_complete() {
-            "Done:"
-        } else {
-            "Stopped:"
-        };
-        anstream::println!(
-            "{} {created} created, {changed} changed, {deleted} deleted.",
-            paint(STRONG, end)
-        );
+    pub fn outcome(&self, plan: &Plan, outcome: &Outcome) -> Result<(), CliError> {
+        let (troubles, end) = show::outcome::outcome(plan, outcome);
+        anstream::eprint!("{troubles}");
+        self.text(&end)
     }
 
     /// Tells what the providers were asked, when the user wants to know.
@@ -173,19 +144,15 @@ impl Output {
         for (provider, operations) in &metrics.operations {
             for (operation, m) in operations {
                 let retries: u64 = m.retries.values().sum();
-                anstream::eprintln!(
-                    "{}",
-                    paint(
-                        FAINT,
-                        format!(
-                            "{provider} {operation}: {} calls, {} failed, {retries} retries, {} ms in all, {} ms the longest",
-                            m.operations,
-                            m.failed,
-                            m.total_micros / 1000,
-                            m.longest_micros / 1000
-                        )
-                    )
+                let text = format!(
+                    "{provider} {operation}: {}, {} failed, {}, {} ms in all, {} ms the longest",
+                    counted(m.operations, "call"),
+                    m.failed,
+                    counted(retries, "retry"),
+                    m.total_micros / 1000,
+                    m.longest_micros / 1000
                 );
+                anstream::eprintln!("{}", paint(FAINT, text));
             }
         }
         for (request, count) in &metrics.requests {

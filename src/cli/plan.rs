@@ -1,13 +1,17 @@
 //! `meshvm plan`: shows what would change; changes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::output::Output;
 use super::planning::PlanOptions;
 use super::progress::Bars;
 use super::{CliError, Exit, Globals, load};
+use crate::diag::Diagnostic;
+use crate::plan::Plan;
+use crate::providers::Metrics;
 use crate::show;
 
 #[derive(Clone, Debug, Args)]
@@ -28,6 +32,16 @@ pub struct PlanArgs {
     detailed_exitcode: bool,
 }
 
+/// What a pipeline sees.
+#[derive(Serialize)]
+struct Report<'a> {
+    plan: &'a Plan,
+    /// Whether there is something to apply, or drift was found.
+    pending: bool,
+    warnings: &'a [Diagnostic],
+    metrics: Metrics,
+}
+
 pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output)?;
     let mut options = args.what.options()?;
@@ -44,15 +58,21 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
     if let Some(path) = &args.out {
         save(&plan, path)?;
     }
-    output.result(|| show::plan::plan(&plan), &plan)?;
+    let pending = !plan.is_empty() || !plan.drift.is_empty();
+    let report = Report {
+        plan: &plan,
+        pending,
+        warnings: &loaded.spec.warnings,
+        metrics: engine.connections.metrics(),
+    };
+    output.result(|| show::plan::plan(&plan), &report)?;
     if let Some(path) = &args.out {
         output.note(format!(
             "Saved: `meshvm apply {}` applies exactly this.",
             path.display()
         ));
     }
-    output.metrics(&engine.connections.metrics());
-    let pending = !plan.is_empty() || !plan.drift.is_empty();
+    output.metrics(&report.metrics);
     Ok(if pending && args.detailed_exitcode {
         Exit::Pending
     } else {
@@ -60,7 +80,7 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
     })
 }
 
-fn save(plan: &crate::plan::Plan, path: &std::path::Path) -> Result<(), CliError> {
+fn save(plan: &Plan, path: &Path) -> Result<(), CliError> {
     let text = serde_json::to_vec(plan).map_err(|error| CliError::of(&error))?;
     std::fs::write(path, text).map_err(|error| {
         let mut failure = CliError::new(format!("cannot save the plan to {}", path.display()));

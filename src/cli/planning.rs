@@ -14,7 +14,8 @@ use super::progress::Bars;
 use super::{CliError, Exit, Globals, ask};
 use crate::apply::{Alive, Outcome, Stop};
 use crate::desired::Desired;
-use crate::engine::{ApplySettings, Engine, Hold};
+use crate::diag::Diagnostic;
+use crate::engine::{ApplySettings, Hold};
 use crate::ledger::Holder;
 use crate::plan::policy::{self, Allowed};
 use crate::plan::{Context, Options, Plan};
@@ -103,7 +104,8 @@ impl RunOptions {
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
     plan: &'a Plan,
-    outcome: Option<&'a Outcome>,
+    outcome: &'a Outcome,
+    warnings: &'a [Diagnostic],
     metrics: Metrics,
 }
 
@@ -126,6 +128,10 @@ pub async fn run(
     let (context, desired): (&Context, &Desired) = match &origin {
         Origin::File(loaded, _) => (&loaded.context, &loaded.desired),
         Origin::Saved(plan) => (&plan.context, &plan.desired),
+    };
+    let warnings = match &origin {
+        Origin::File(loaded, _) => loaded.spec.warnings.clone(),
+        Origin::Saved(_) => Vec::new(),
     };
     let bars = Bars::new(output);
     let engine = load::engine(globals, context, desired, bars.provider_progress())?;
@@ -152,7 +158,25 @@ pub async fn run(
             return Err(error);
         }
     };
-    carry_out(&engine, hold, plan, how, bars, output).await
+    let (shown, outcome) = carry_out(hold, plan, how, bars, output).await?;
+    let metrics = engine.connections.metrics();
+    output.metrics(&metrics);
+    if !output.is_human() {
+        let report = Report {
+            plan: &shown,
+            outcome: &outcome,
+            warnings: &warnings,
+            metrics,
+        };
+        output.result(String::new, &report)?;
+    } else if !shown.is_empty() {
+        output.outcome(&shown, &outcome)?;
+    }
+    Ok(if outcome.is_complete() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 /// Returns the plan to run; `None` when the person said no.
@@ -201,14 +225,14 @@ async fn decide(
     Ok(yes.then_some(plan))
 }
 
+/// Applies a plan, and returns it with how that ended.
 async fn carry_out(
-    engine: &Engine,
     hold: Hold<'_>,
     plan: Plan,
     how: &RunOptions,
     bars: Bars,
     output: &Output,
-) -> Result<Exit, CliError> {
+) -> Result<(Plan, Outcome), CliError> {
     let stop = Arc::new(Stop::default());
     let signals = tokio::spawn(listen(Arc::clone(&stop), output.is_human()));
     let shown = plan.clone();
@@ -221,37 +245,21 @@ async fn carry_out(
     let result = hold.apply(plan, &settings).await;
     signals.abort();
     bars.finish();
-    let outcome = result?;
-    let metrics = engine.connections.metrics();
-    output.metrics(&metrics);
-    if output.is_human() {
-        if !shown.is_empty() {
-            output.outcome(&outcome);
-        }
-    } else {
-        let report = Report {
-            plan: &shown,
-            outcome: Some(&outcome),
-            metrics,
-        };
-        output.result(String::new, &report)?;
-    }
-    Ok(if outcome.is_complete() {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok((shown, result?))
 }
 
 /// Turns Ctrl-C, and SIGTERM of a pipeline, into requests to stop.
 async fn listen(stop: Arc<Stop>, tell: bool) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return;
     };
     for asked in 1.. {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => if interrupted.is_err() { return },
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         stop.ask();

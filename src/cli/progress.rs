@@ -10,8 +10,8 @@ use meshvm_provider_api::Progress as ProviderProgress;
 use super::output::Output;
 use crate::apply::Progress;
 use crate::apply::worker::SharedListener;
-use crate::show::{ADD, REMOVE, counted, paint};
-use crate::steps::Op;
+use crate::show::outcome::describe;
+use crate::show::{ADD, REMOVE, paint};
 
 /// Where progress goes.
 #[derive(Clone)]
@@ -129,30 +129,4 @@ impl Bars {
 fn style() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
-/// Says what a step does, in a few words.
-fn describe(op: &Op) -> String {
-    match op {
-        Op::Prepare { fleet } => format!("prepare fleet {fleet}"),
-        Op::Create(batch) => format!(
-            "create {} of fleet {} in {}",
-            counted(batch.count, "machine"),
-            batch.fleet,
-            batch.zone
-        ),
-        Op::Await { fleet, .. } => format!("wait for fleet {fleet}"),
-        Op::Enter { fleet, .. } => format!("register fleet {fleet}"),
-        Op::Change { update, .. } => {
-            format!(
-                "change {}",
-                counted(update.machines.len() as u64, "machine")
-            )
-        }
-        Op::Delete { machines, .. } => {
-            format!("delete {}", counted(machines.len() as u64, "machine"))
-        }
-        Op::Write { objects } => format!("write {}", counted(objects.len() as u64, "object")),
-        Op::Prune { objects } => format!("remove {}", counted(objects.len() as u64, "object")),
-    }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
 use crate::bootstrap;
 use crate::mesh::{manifests, objects};
-use crate::show::{STRONG, paint};
+use crate::show::{STRONG, counted, paint};
 
 #[derive(Clone, Debug, Args)]
 pub struct RenderArgs {
@@ -21,6 +22,15 @@ pub struct RenderArgs {
     target: Vec<String>,
 }
 
+/// What a pipeline sees.
+#[derive(Serialize)]
+struct Rendered<'a> {
+    /// The folder that the files were written into.
+    folder: Option<&'a Path>,
+    /// The files, by name.
+    files: &'a BTreeMap<String, String>,
+}
+
 pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output)?;
     let stack = &loaded.desired.stack;
@@ -29,9 +39,10 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
         .iter()
         .find(|f| !loaded.desired.fleets.contains_key(*f))
     {
-        return Err(CliError::new(format!(
-            "there is no fleet `{unknown}` in the fleet file"
-        )));
+        return Err(
+            CliError::new(format!("there is no fleet `{unknown}` in the fleet file"))
+                .with_hint("`meshvm status` lists the fleets"),
+        );
     }
     let kinds = load::pure_kinds();
     let mut files = BTreeMap::new();
@@ -60,18 +71,24 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
             );
         }
     }
-    match &args.out {
-        Some(folder) => {
-            for (name, text) in &files {
-                write(&folder.join(name), text)?;
-            }
-            output.result(
-                || format!("{} files are in {}.\n", files.len(), folder.display()),
-                &files.keys().collect::<Vec<_>>(),
-            )?;
+    if let Some(folder) = &args.out {
+        for (name, text) in &files {
+            write(&folder.join(name), text)?;
         }
-        None => output.result(|| print(&files), &files)?,
     }
+    let rendered = Rendered {
+        folder: args.out.as_deref(),
+        files: &files,
+    };
+    let text = || match &args.out {
+        Some(folder) => format!(
+            "{} written to {}.\n",
+            counted(files.len() as u64, "file"),
+            folder.display()
+        ),
+        None => print(&files),
+    };
+    output.result(text, &rendered)?;
     Ok(Exit::Done)
 }
 

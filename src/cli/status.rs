@@ -1,10 +1,26 @@
 //! `meshvm status`: the stack's machines and their membership, as they stand.
 
+use serde::Serialize;
+
 use super::output::Output;
 use super::progress::Bars;
 use super::{CliError, Exit, Globals, load};
+use crate::diag::Diagnostic;
+use crate::ledger::Held;
 use crate::plan::Options;
+use crate::providers::Metrics;
 use crate::show;
+use crate::show::status::Status;
+
+/// What a pipeline sees.
+#[derive(Serialize)]
+struct Report<'a> {
+    status: &'a Status,
+    /// Who works on the stack.
+    locked: Option<&'a Held>,
+    warnings: &'a [Diagnostic],
+    metrics: Metrics,
+}
 
 pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output)?;
@@ -18,10 +34,17 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     let desired = loaded.desired.clone();
     let (plan, observed) = engine.look(loaded.desired, Options::default()).await?;
     let status = show::status::status(&desired, &observed, &plan);
-    output.result(|| show::status::table(&status), &status)?;
-    if let Some(held) = engine.ledger.held().await? {
+    let locked = engine.ledger.held().await?;
+    let report = Report {
+        status: &status,
+        locked: locked.as_ref(),
+        warnings: &loaded.spec.warnings,
+        metrics: engine.connections.metrics(),
+    };
+    output.result(|| show::status::table(&status), &report)?;
+    if let Some(held) = &locked {
         output.note(format!("Locked by {}.", held.holder));
     }
-    output.metrics(&engine.connections.metrics());
+    output.metrics(&report.metrics);
     Ok(Exit::Done)
 }

@@ -285,7 +285,7 @@ impl fmt::Display for Operation {
 /// A refusal: another writer has the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "stack `{stack}` is locked by {}, since {}, until {} unless renewed",
+    "stack `{stack}` is locked by {}, since {:.0}, until {:.0} unless renewed",
     held.holder, held.holder.at, held.expires_at
 )]
 pub struct Locked {
@@ -299,7 +299,7 @@ impl Locked {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> String {
         format!(
-            "wait for it to end; should process {} on {} be gone, the lock ends by itself at {}, \
+            "wait for it to end; should process {} on {} be gone, the lock ends by itself at {:.0}, \
              or break it with `meshvm unlock`",
             self.held.holder.pid, self.held.holder.host, self.held.expires_at
         )

@@ -89,6 +89,17 @@ impl Plan {
     }
 }
 
+/// What the last finished run asked for; the world is compared with it only to tell drift from change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Applied {
+    /// Replicas by fleet.
+    pub replicas: BTreeMap<String, u32>,
+    /// The objects that fleets have beside their machines' entries.
+    #[serde(default)]
+    pub objects: BTreeSet<ObjectRef>,
+}
+
 /// Where a plan is applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -26,6 +26,8 @@ pub struct ObjectsInput<'a> {
     pub leaving: &'a dyn Fn(&str) -> bool,
     /// Machines that are let go, by name: their entries are let go with them.
     pub forgotten: &'a BTreeSet<&'a str>,
+    /// The objects that the last finished run left.
+    pub last: &'a BTreeSet<ObjectRef>,
     /// Why an object that is not wanted goes.
     pub unwanted: Reason,
 }
@@ -41,7 +43,11 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
     }
     changes.extend(input.wanted.into_values().map(|object| ObjectChange {
         action: ObjectAction::Create,
-        reason: Reason::Absent,
+        reason: if input.last.contains(&object.reference) {
+            Reason::Missing
+        } else {
+            Reason::Absent
+        },
         reference: object.reference.clone(),
         machine: object.label(MACHINE_LABEL).map(str::to_owned),
         object: Some(object),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
 use super::objects::{ObjectsInput, plan_objects};
 use super::{
-    Action, Context, Drift, FORMAT, FieldChange, FleetPlan, ObjectChange, Options, Plan, Reason,
+    Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, ObjectChange, Options, Plan, Reason,
 };
 use crate::desired::Desired;
 use crate::mesh::{Object, ObjectRef, objects};
@@ -32,8 +32,8 @@ pub struct Input<'a> {
     pub desired: Desired,
     /// What is there.
     pub observed: &'a Observed,
-    /// The replicas of each fleet that the last finished run asked for.
-    pub last_replicas: &'a BTreeMap<String, u32>,
+    /// What the last finished run asked for.
+    pub last: &'a Applied,
     /// The pure halves of the providers, by name.
     pub kinds: &'a BTreeMap<&'static str, &'a dyn Kind>,
 }
@@ -199,7 +199,7 @@ fn plan_one(
         machines,
         adopted: &adopted,
         unsettled: &unsettled,
-        last_replicas: input.last_replicas.get(fleet).copied(),
+        last_replicas: input.last.replicas.get(fleet).copied(),
         options: &input.options,
     });
     check_adoption(fleet, &outcome.plan)?;
@@ -318,6 +318,7 @@ fn plan_mesh(
         existing: &existing,
         leaving: &leaving,
         forgotten: &forgotten,
+        last: &input.last.objects,
         unwanted: if input.options.destroy {
             Reason::Destroyed
         } else {
@@ -342,4 +343,16 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
             })
             .collect(),
     })
+}
+
+/// Returns the objects that fleets have beside their machines' entries, after what was `applied`.
+pub fn standing_objects(desired: &Desired, applied: &Applied) -> BTreeSet<ObjectRef> {
+    desired
+        .fleets
+        .iter()
+        .filter(|(fleet, _)| applied.replicas.contains_key(*fleet))
+        .filter_map(|(fleet, desired)| Some((fleet, desired.membership.as_ref()?)))
+        .flat_map(|(fleet, membership)| objects::of_fleet(&desired.stack, fleet, membership))
+        .map(|object| object.reference)
+        .collect()
 }

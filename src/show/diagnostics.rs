@@ -18,22 +18,30 @@ pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String
         let title = level.primary_title(diagnostic.summary.as_str());
         let place = diagnostic.place.as_ref();
         let source = place.and_then(|place| Some((place, sources.get(&place.file)?)));
-        let mut report = match source {
-            Some((place, source)) => title.element(
-                Snippet::source(source.as_str())
-                    .path(place.file.as_str())
-                    .annotation(
-                        AnnotationKind::Primary
-                            .span(place.span.clone())
-                            .label(place.field.as_str()),
-                    ),
-            ),
-            None => Group::with_title(title),
+        let hint = diagnostic.hint.as_deref();
+        let report = match source {
+            Some((place, source)) => {
+                let snippet = title.element(
+                    Snippet::source(source.as_str())
+                        .path(place.file.as_str())
+                        .annotation(
+                            AnnotationKind::Primary
+                                .span(place.span.clone())
+                                .label(place.field.as_str()),
+                        ),
+                );
+                match hint {
+                    Some(hint) => vec![snippet.element(Level::HELP.message(hint))],
+                    None => vec![snippet],
+                }
+            }
+            None => {
+                let hint = hint.map(|hint| Level::HELP.secondary_title(hint));
+                let groups = std::iter::once(Group::with_title(title));
+                groups.chain(hint.map(Group::with_title)).collect()
+            }
         };
-        if let Some(hint) = &diagnostic.hint {
-            report = report.element(Level::HELP.message(hint.as_str()));
-        }
-        text.push_str(&renderer.render(&[report]));
+        text.push_str(&renderer.render(&report));
         text.push_str("\n\n");
     }
     text

@@ -3,6 +3,7 @@
 //! The texts carry ANSI colours; printing strips them where nobody wants them.
 
 pub mod diagnostics;
+pub mod outcome;
 pub mod plan;
 pub mod status;
 

@@ -305,23 +305,24 @@ pub fn summary(plan: &Plan) -> String {
         (Action::Adopt, "to adopt"),
         (Action::Forget, "to forget"),
     ];
-    let mut parts: Vec<String> = machines
+    let parts: Vec<String> = machines
         .into_iter()
         .map(|(action, text)| (plan.count(action), action, text))
         .filter(|(count, action, _)| *count > 0 || is_always_told(*action))
         .map(|(count, _, text)| format!("{count} {text}"))
         .collect();
-    if plan.context.mesh.is_some() {
-        let gone = plan
-            .objects
-            .iter()
-            .filter(|o| o.action == ObjectAction::Delete)
-            .count();
-        let entries: u32 = new_entries(plan).values().sum();
-        let written = plan.objects.len() - gone + usize::try_from(entries).unwrap_or(usize::MAX);
-        parts.push(format!("mesh: {written} to write, {gone} to delete"));
+    let machines = format!("{} {}", paint(STRONG, "Plan:"), parts.join(", "));
+    if plan.context.mesh.is_none() {
+        return format!("{machines}.");
     }
-    format!("{} {}.", paint(STRONG, "Plan:"), parts.join(", "))
+    let gone = plan
+        .objects
+        .iter()
+        .filter(|o| o.action == ObjectAction::Delete)
+        .count();
+    let entries: u32 = new_entries(plan).values().sum();
+    let written = plan.objects.len() - gone + usize::try_from(entries).unwrap_or(usize::MAX);
+    format!("{machines}; mesh: {written} to write, {gone} to delete.")
 }
 
 fn is_always_told(action: Action) -> bool {

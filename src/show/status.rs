@@ -159,7 +159,7 @@ pub fn table(status: &Status) -> String {
     let mut text = columns(&rows);
     text.push('\n');
     text.push_str(&format!(
-        "{} of the stack in the mesh. {}\n",
+        "{} in the mesh. {}\n",
         counted(status.objects as u64, "object"),
         if status.pending {
             "Changes are pending: `meshvm plan` shows them."

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::scalars::{Amount, Duration, FileMode, Name};
+use super::scalars::{Amount, Duration, FileMode, KubeName, Name};
 
 /// A fleet file: the fleets of one stack and their membership of a mesh.
 // Fleets have a provider's block besides these fields, which the schema adds and the reader
@@ -220,9 +220,9 @@ pub struct FleetBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Membership {
     /// The Kubernetes namespace of all its objects.
-    pub namespace: Name,
+    pub namespace: KubeName,
     /// The service account whose identity the machines have.
-    pub service_account: Name,
+    pub service_account: KubeName,
     /// Labels of the workload; Services and policies select by them.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -362,7 +362,7 @@ pub struct Grpc {
 pub struct Service {
     /// The Service's name; the fleet's when absent.
     #[serde(default)]
-    pub name: Option<Name>,
+    pub name: Option<KubeName>,
     /// The Service's ports.
     #[schemars(length(min = 1))]
     pub ports: Vec<ServicePort>,
@@ -373,7 +373,7 @@ pub struct Service {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServicePort {
     /// The name; Istio reads the protocol from its prefix, as in "http-web".
-    pub name: Name,
+    pub name: KubeName,
     /// The port that clients use.
     pub port: Port,
     /// The name of a port of the membership; the port of the same name, or number, when absent.

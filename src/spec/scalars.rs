@@ -8,62 +8,75 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A DNS label (RFC 1123) of at most 40 characters, so that names made from it fit 63.
+/// A DNS label (RFC 1123) of at most `MAX` characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Label<const MAX: usize, const LETTER_FIRST: bool>(String);
 
-/// The pattern of a [`Name`].
-pub const NAME_PATTERN: &str = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
+/// A name that meshvm makes other names from: short enough for those to fit 63
+/// characters, and starting with a letter as Google's clouds want it.
+pub type Name = Label<40, true>;
 
-impl Name {
+/// A name of Kubernetes.
+pub type KubeName = Label<63, false>;
+
+impl<const MAX: usize, const LETTER_FIRST: bool> Label<MAX, LETTER_FIRST> {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    fn rule() -> String {
+        let start = if LETTER_FIRST {
+            ", starting with a letter"
+        } else {
+            ""
+        };
+        format!("1 to {MAX} of a-z, 0-9 and -{start} and not ending with -")
+    }
 }
 
-impl TryFrom<String> for Name {
+impl<const MAX: usize, const LETTER_FIRST: bool> TryFrom<String> for Label<MAX, LETTER_FIRST> {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let fits = (1..=40).contains(&text.len())
-            && text.starts_with(|c: char| c.is_ascii_lowercase())
+        let first = |c: char| c.is_ascii_lowercase() || (!LETTER_FIRST && c.is_ascii_digit());
+        let fits = (1..=MAX).contains(&text.len())
+            && text.starts_with(first)
             && !text.ends_with('-')
             && text.chars().all(inner);
         if fits {
             Ok(Self(text))
         } else {
-            Err(format!(
-                "`{text}` is not a name: it must be 1 to 40 of a-z, 0-9 and -, start with a letter and not end with -"
-            ))
+            Err(format!("`{text}` is not a name: it must be {}", Self::rule()))
         }
     }
 }
 
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
+impl<const MAX: usize, const LETTER_FIRST: bool> From<Label<MAX, LETTER_FIRST>> for String {
+    fn from(name: Label<MAX, LETTER_FIRST>) -> Self {
         name.0
     }
 }
 
-impl fmt::Display for Name {
+impl<const MAX: usize, const LETTER_FIRST: bool> fmt::Display for Label<MAX, LETTER_FIRST> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl JsonSchema for Name {
+impl<const MAX: usize, const LETTER_FIRST: bool> JsonSchema for Label<MAX, LETTER_FIRST> {
     fn schema_name() -> Cow<'static, str> {
-        "Name".into()
+        if LETTER_FIRST { "Name" } else { "KubeName" }.into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let first = if LETTER_FIRST { "a-z" } else { "a-z0-9" };
         json_schema!({
             "type": "string",
-            "description": "A name: 1 to 40 of a-z, 0-9 and -, starting with a letter.",
-            "pattern": NAME_PATTERN,
+            "description": format!("A name: {}.", Self::rule()),
+            "pattern": format!("^[{first}]([-a-z0-9]{{0,{}}}[a-z0-9])?$", MAX - 2),
         })
     }
 }

@@ -180,9 +180,11 @@ impl FleetLowering<'_> {
                 update.remove_labels = labels::ALL.iter().map(|&l| l.to_owned()).collect();
             }
             (_, Some(desired)) => {
-                let attributes = change.differences.iter().map(|d| d.attribute.clone());
-                update.attributes = attributes
-                    .filter(|name| desired.template.attributes.contains_key(name))
+                update.attributes = change
+                    .differences
+                    .iter()
+                    .map(|difference| difference.attribute.clone())
+                    .filter(|name| !is_engines(name))
                     .collect();
                 update.template = Some(desired.template.clone());
                 update.set_labels = desired.labels.clone();
@@ -414,4 +416,9 @@ impl FleetLowering<'_> {
         }
         deleted
     }
+}
+
+/// Returns whether an attribute is the engine's own, and no provider's.
+fn is_engines(attribute: &str) -> bool {
+    attribute.starts_with("labels.")
 }

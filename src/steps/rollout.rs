@@ -185,6 +185,6 @@ mod tests {
             available += coming;
             coming = 0;
         }
-        assert_eq!(available, start.replicas, "{start:?}");
+        assert_eq!(available + coming, start.replicas, "{start:?}");
     }
 }

@@ -26,8 +26,9 @@ mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o size=1m,mode=755 meshvm /run/systemd/nspawn
 mount -t overlay "$netns" -o lowerdir=base,upperdir=upper,workdir=work merged
 
+# The network namespace is the machine's own, so it may redirect its traffic as a sidecar does.
 set -- --quiet --directory="$folder/merged" --machine="$name" --register=no --keep-unit --boot \
-  --network-namespace-path="/run/netns/$netns" \
+  --network-namespace-path="/run/netns/$netns" --capability=CAP_NET_ADMIN \
   --resolv-conf=off --timezone=off --link-journal=no --console=pipe
 if [ -d media ]; then
   set -- "$@" --bind-ro="$folder/media:/var/lib/meshvm/media"

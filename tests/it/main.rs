@@ -1,3 +1,5 @@
 //! The one integration binary: every test that needs more than one module.
 
+mod crash;
 mod support;
+mod scenarios;

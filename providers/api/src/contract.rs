@@ -64,7 +64,8 @@ pub trait Kind: Send + Sync {
 
     /// Returns in what a machine is not what the template asks for.
     ///
-    /// User-data is not compared here: the engine knows it by its label.
+    /// User-data, scope and labels are not compared here: those are the
+    /// engine's, as are attributes named `userData`, `scope` and `labels.…`.
     fn compare(&self, template: &Template, machine: &Machine) -> Vec<Difference>;
 
     /// Connects to a scope. Makes no change and creates nothing remote.
@@ -117,10 +118,11 @@ pub trait Provider: Send + Sync {
 
     /// Creates a batch of machines under one key.
     ///
-    /// The same batch again returns the machines that the key made, creating
-    /// only those that are missing. The same key with another request is a
-    /// `Conflict`. Fewer machines than asked for is an answer, not an error,
-    /// once at least one exists.
+    /// The same batch again returns the machines that the key made and that
+    /// still exist; whether it also makes those that are missing is the cloud's
+    /// way, and their lack is a shortfall. The same key with another request is
+    /// a `Conflict`. Fewer machines than asked for is an answer, not an error,
+    /// once at least one was made.
     ///
     /// # Errors
     /// Any class; after `ReplyLost` the batch may exist.
@@ -220,7 +222,7 @@ pub struct Update {
     pub machines: Vec<MachineId>,
     /// What they shall become; absent when only labels change.
     pub template: Option<Template>,
-    /// The attributes to take from the template.
+    /// The attributes to take from the template; one that it lacks goes.
     pub attributes: Vec<String>,
     /// Whether a machine that is stopped shall run.
     pub start: bool,

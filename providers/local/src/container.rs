@@ -150,6 +150,15 @@ impl Containers {
         None
     }
 
+    /// Ends whatever runs of a machine, and removes what is outside of its folder.
+    fn clear(&self, entry: &Entry) -> Result<(), ContainerError> {
+        let layout = self.layout()?;
+        let unit = self.unit(entry);
+        layout.kill(&unit)?;
+        self.network.detach(&entry.record)?;
+        Ok(layout.remove(&unit)?)
+    }
+
     fn unit(&self, entry: &Entry) -> String {
         self.names.unit(&entry.record.name)
     }
@@ -199,7 +208,7 @@ impl Backend for Containers {
         // Before the clean-up: a start that another process began and did not live to see
         // either is in the cgroup by now, or will find that it is not wanted any more.
         let ticket = launch::ticket(entry).map_err(ContainerError::from)?;
-        self.destroy(entry)?;
+        self.clear(entry)?;
         let started = self.launch(entry, layout, &unit, &ticket);
         if started.is_err() {
             // The first error says more than one of cleaning up.
@@ -237,13 +246,8 @@ impl Backend for Containers {
 
     fn destroy(&self, entry: &Entry) -> Result<(), LocalError> {
         require_root()?;
-        let layout = self.layout()?;
-        let unit = self.unit(entry);
-        let killed = layout.kill(&unit).map_err(ContainerError::from);
-        killed
-            .and_then(|()| Ok(self.network.detach(&entry.record)?))
-            .and_then(|()| Ok(layout.remove(&unit)?))?;
-        Ok(())
+        launch::forbid(entry).map_err(ContainerError::from)?;
+        Ok(self.clear(entry)?)
     }
 }
 

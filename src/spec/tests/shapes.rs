@@ -125,18 +125,18 @@ fn patterns() {
          VM, serviceAccount: ''}\n",
         &[
             "f:4:3 [Web_1] string \"Web_1\" does not match ^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$ -> \
-             A name: 1 to 40 of a-z, 0-9 and -, starting with a letter.",
+             A name: 1 to 40 of a-z, 0-9 and -, starting with a letter and not ending with -.",
             "f:5:3 [-] string \"-\" does not match ^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$ -> A name: \
-             1 to 40 of a-z, 0-9 and -, starting with a letter.",
+             1 to 40 of a-z, 0-9 and -, starting with a letter and not ending with -.",
             "f:7:29 [12] expected a string, found integer 12 -> The memory, such as 512MiB.",
             "f:8:25 [soon] string \"soon\" does not match ^([0-9]+(ms|s|m|h|d) ?)+$ -> A duration \
              such as 30s, 10m or 1h30m.",
             "f:8:41 [120%] string \"120%\" does not match ^(100|[0-9]{1,2})%$ -> A count such as \
              2, or a percentage such as 25%.",
-            "f:9:29 [VM] string \"VM\" does not match ^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$ -> A \
-             name: 1 to 40 of a-z, 0-9 and -, starting with a letter.",
-            "f:9:49 [''] string \"\" does not match ^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$ -> A name: \
-             1 to 40 of a-z, 0-9 and -, starting with a letter.",
+            "f:9:29 [VM] string \"VM\" does not match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$ -> A name: \
+             1 to 63 of a-z, 0-9 and - and not ending with -.",
+            "f:9:49 [''] string \"\" does not match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$ -> A name: \
+             1 to 63 of a-z, 0-9 and - and not ending with -.",
         ],
     );
 }

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{ContainerError, Containers, Layout, console_tail};
 use uuid::Uuid;
 
+use super::{ContainerError, Containers, Layout, console_tail};
 use crate::files::{self, FileError, doing};
 use crate::store::Entry;
 use crate::tools::{PATH, Tool, ToolError};
@@ -201,6 +201,11 @@ pub(super) fn ticket(entry: &Entry) -> Result<String, FileError> {
     let ticket = Uuid::new_v4().simple().to_string();
     files::write(&entry.folder.join(TICKET), ticket.as_bytes(), 0o600)?;
     Ok(ticket)
+}
+
+/// Makes every earlier start of a machine unwanted.
+pub(super) fn forbid(entry: &Entry) -> Result<(), FileError> {
+    files::remove(&entry.folder.join(TICKET))
 }
 
 /// Returns whether a container runs, waiting for one that is on its way up.

@@ -1,0 +1,87 @@
+//! How a run ended, and what its steps are called.
+
+use std::collections::BTreeMap;
+
+use super::{HINT, REMOVE, STRONG, counted, few, paint};
+use crate::apply::Outcome;
+use crate::plan::Plan;
+use crate::steps::{Op, lower};
+
+/// Returns what went wrong, and then the last line.
+pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
+    let Outcome {
+        done: _,
+        failed,
+        skipped,
+        created,
+        changed,
+        deleted,
+    } = outcome;
+    let graph = lower(plan);
+    let names: BTreeMap<&str, String> = graph
+        .steps
+        .iter()
+        .map(|step| (step.id.as_str(), describe(&step.op)))
+        .collect();
+    let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let mut troubles = String::new();
+    for failure in failed {
+        let sign = paint(REMOVE.bold(), "Error:");
+        let what = name(&failure.step);
+        troubles.push_str(&format!("{sign} failed to {what}: {}\n", failure.message));
+        if let Some(hint) = &failure.hint {
+            troubles.push_str(&format!("  {} {hint}\n", paint(HINT, "hint:")));
+        }
+    }
+    if !skipped.is_empty() {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for id in skipped.keys() {
+            *counts.entry(name(id)).or_default() += 1;
+        }
+        let skipped: Vec<String> = counts
+            .into_iter()
+            .map(|(name, count)| match count {
+                1 => name,
+                _ => format!("{name} ({count} times)"),
+            })
+            .collect();
+        let skipped = few(skipped.iter().map(String::as_str));
+        troubles.push_str(&format!("Not started: {skipped}.\n"));
+    }
+    let end = if outcome.is_complete() {
+        "Done:"
+    } else {
+        "Stopped:"
+    };
+    let end = format!(
+        "{} {created} created, {changed} changed, {deleted} deleted.\n",
+        paint(STRONG, end)
+    );
+    (troubles, end)
+}
+
+/// Says what a step does, in a few words.
+pub fn describe(op: &Op) -> String {
+    match op {
+        Op::Prepare { fleet } => format!("prepare fleet {fleet}"),
+        Op::Create(batch) => format!(
+            "create {} of fleet {} in {}",
+            counted(batch.count, "machine"),
+            batch.fleet,
+            batch.zone
+        ),
+        Op::Await { fleet, .. } => format!("wait for fleet {fleet}"),
+        Op::Enter { fleet, .. } => format!("register fleet {fleet}"),
+        Op::Change { update, .. } => {
+            format!(
+                "change {}",
+                counted(update.machines.len() as u64, "machine")
+            )
+        }
+        Op::Delete { machines, .. } => {
+            format!("delete {}", counted(machines.len() as u64, "machine"))
+        }
+        Op::Write { objects } => format!("write {}", counted(objects.len() as u64, "object")),
+        Op::Prune { objects } => format!("remove {}", counted(objects.len() as u64, "object")),
+    }
+}

@@ -1,0 +1,33 @@
+//! Sessions with the program on a simulated cloud, in files that read like prose.
+
+use std::collections::BTreeSet;
+
+use crate::support::golden::tests_dir;
+use crate::support::script::play;
+
+/// Makes one test of each file, and the list of them.
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                play(&tests_dir("scenarios").join(concat!(stringify!($name), ".txt")));
+            }
+        )*
+        const ALL: &[&str] = &[$(concat!(stringify!($name), ".txt")),*];
+    };
+}
+
+scenarios!(
+    first_and_second_apply,
+);
+
+#[test]
+fn every_file_is_played() {
+    let files: BTreeSet<String> = std::fs::read_dir(tests_dir("scenarios"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let played: BTreeSet<String> = ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(files, played);
+}

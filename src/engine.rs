@@ -226,9 +226,20 @@ impl Hold<'_> {
     /// # Errors
     /// As [`Engine::look`].
     pub async fn outdated(&mut self, saved: &Plan) -> Result<BTreeSet<String>, EngineError> {
-        let fresh = self
+        let fresh = match self
             .plan(saved.desired.clone(), saved.options.clone())
-            .await?;
+            .await
+        {
+            Ok(fresh) => fresh,
+            // What the plan names meant something when it was made.
+            Err(EngineError::Plan(error)) => {
+                return match error.subject() {
+                    Some(subject) => Ok(BTreeSet::from([subject])),
+                    None => Err(error.into()),
+                };
+            }
+            Err(error) => return Err(error),
+        };
         let names = saved.fleets.keys().chain(fresh.fleets.keys());
         let mut outdated: BTreeSet<String> = names
             .filter(|&fleet| saved.fleets.get(fleet) != fresh.fleets.get(fleet))

@@ -204,6 +204,7 @@ impl Dispatcher<'_> {
                 Err(failure) => {
                     self.states[index] = State::Failed;
                     (self.settings.listener)(Progress::Failed(step, &failure));
+                    self.outcome.created += failure.created;
                     self.outcome.failed.push(failure);
                 }
             }

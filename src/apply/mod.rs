@@ -74,6 +74,8 @@ pub struct Failure {
     pub class: ErrorClass,
     /// What happened, with all causes.
     pub message: String,
+    /// Machines that it made all the same.
+    pub created: u32,
     /// What the user can do about it.
     pub hint: Option<String>,
 }
@@ -187,7 +189,7 @@ pub enum RunError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The run was asked twice to stop; steps in flight are settled by the next run.
-    #[error("stopped at once with {in_flight} steps in flight")]
+    #[error("stopped at once; steps in flight: {in_flight}")]
     Stopped {
         /// How many steps were in flight.
         in_flight: usize,

@@ -183,17 +183,19 @@ impl Worker {
             }),
             // The machines that exist are found by their labels; what waits for the
             // whole batch must not go on with a part of it.
-            Some(shortfall) => Err(ProviderError::new(
-                shortfall.class,
-                format!(
-                    "{} of {} machines were created in zone {}: {}",
-                    created.machines.len(),
-                    batch.count,
-                    batch.zone,
-                    shortfall.message
-                ),
-            )
-            .into()),
+            Some(shortfall) => {
+                let made = created.machines.len();
+                let message = format!(
+                    "only {made} of {} machines could be created: {}",
+                    batch.count, shortfall.message
+                );
+                let error = ProviderError::new(shortfall.class, message)
+                    .with_hint("apply again when there is room: what exists stays");
+                Err(StepError::Short {
+                    error,
+                    made: u32::try_from(made).unwrap_or(u32::MAX),
+                })
+            }
         }
     }
 
@@ -227,6 +229,11 @@ impl Worker {
 /// What a step fails with.
 enum StepError {
     Provider(ProviderError),
+    /// A batch came out smaller than asked for.
+    Short {
+        error: ProviderError,
+        made: u32,
+    },
     Mesh(MeshError),
 }
 
@@ -244,14 +251,21 @@ impl From<MeshError> for StepError {
 
 impl StepError {
     fn into_failure(self, step: &Step) -> Failure {
+        let created = match &self {
+            Self::Short { made, .. } => *made,
+            Self::Provider(_) | Self::Mesh(_) => 0,
+        };
         let (class, hint, error): (_, _, Box<dyn Error + Send + Sync>) = match self {
-            Self::Provider(error) => (error.class, error.hint.clone(), Box::new(error)),
+            Self::Provider(error) | Self::Short { error, .. } => {
+                (error.class, error.hint.clone(), Box::new(error))
+            }
             Self::Mesh(error) => (error.class(), error.hint(), Box::new(error)),
         };
         Failure {
             step: step.id.clone(),
             class,
             message: chain(error.as_ref()),
+            created,
             hint,
         }
     }

@@ -37,6 +37,9 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
     planning::run(globals, origin, &args.how, "apply", output).await
 }
 
+/// What to do with a file that is no plan.
+const NO_PLAN: &str = "`meshvm plan --out` saves plans; fleet files are named with -f";
+
 fn read(path: &Path) -> Result<Plan, CliError> {
     let failed = |cause: String| {
         let mut failure = CliError::new(format!("cannot read the plan {}", path.display()));
@@ -45,10 +48,9 @@ fn read(path: &Path) -> Result<Plan, CliError> {
     };
     let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let value: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| failed(error.to_string()).with_hint("`meshvm plan --out` saves plans"))?;
+        .map_err(|error| failed(error.to_string()).with_hint(NO_PLAN))?;
     let Some(format) = value.get("format").and_then(serde_json::Value::as_u64) else {
-        return Err(failed("it is not a saved plan".to_owned())
-            .with_hint("`meshvm plan --out` saves plans"));
+        return Err(failed("it is not a saved plan".to_owned()).with_hint(NO_PLAN));
     };
     if format != u64::from(FORMAT) {
         return Err(

@@ -11,8 +11,10 @@ use super::output::Output;
 /// When nobody can answer: a pipeline has to say -y.
 pub fn approve(output: &Output, question: &str, word: &str) -> Result<bool, CliError> {
     if !output.is_interactive() {
-        return Err(CliError::new("nobody is here to approve the plan")
-            .with_hint("pass -y to apply without asking"));
+        return Err(
+            CliError::new("nobody is here to be asked, and nothing was done")
+                .with_hint("pass -y to go ahead without asking"),
+        );
     }
     anstream::eprint!("{question} Only `{word}` is a yes: ");
     std::io::stderr().flush().ok();

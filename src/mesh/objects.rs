@@ -40,6 +40,11 @@ pub fn account_ref(membership: &Membership) -> ObjectRef {
     )
 }
 
+/// Names the fleet's WorkloadGroup.
+pub fn group_ref(fleet: &str, membership: &Membership) -> ObjectRef {
+    named(membership, "WorkloadGroup", fleet)
+}
+
 /// Names a machine's WorkloadEntry.
 pub fn entry_ref(membership: &Membership, machine: &str) -> ObjectRef {
     ObjectRef {
@@ -93,7 +98,7 @@ fn workload_group(stack: &str, fleet: &str, membership: &Membership) -> Object {
         spec.insert("probe".to_owned(), json!(probe));
     }
     object(
-        named(membership, "WorkloadGroup", fleet),
+        group_ref(fleet, membership),
         ISTIO,
         &[(labels::STACK, stack), (labels::FLEET, fleet)],
         [("spec", Value::Object(spec))],

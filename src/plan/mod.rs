@@ -249,12 +249,12 @@ impl fmt::Display for Reason {
             Self::Drifted => f.write_str("changed outside meshvm"),
             Self::Stopped => f.write_str("stopped"),
             Self::Failed { detail } => f.write_str(detail),
-            Self::Moved => f.write_str("zones out of balance"),
+            Self::Moved => f.write_str("moves to another zone"),
             Self::Requested => f.write_str("asked for"),
             Self::Destroyed => f.write_str("destroy"),
             Self::Stale => f.write_str("no such machine"),
             Self::MachineGoes => f.write_str("its machine goes"),
-            Self::Absent => f.write_str("not there yet"),
+            Self::Absent => f.write_str("new"),
         }
     }
 }

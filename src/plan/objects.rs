@@ -26,8 +26,10 @@ pub struct ObjectsInput<'a> {
     pub leaving: &'a dyn Fn(&str) -> bool,
     /// Machines that are let go, by name: their entries are let go with them.
     pub forgotten: &'a BTreeSet<&'a str>,
-    /// The objects that the last finished run left.
+    /// The objects that the last finished run left, beside machines' entries.
     pub last: &'a BTreeSet<ObjectRef>,
+    /// How many machines' entries it left, by fleet.
+    pub last_entries: BTreeMap<String, u32>,
     /// Why an object that is not wanted goes.
     pub unwanted: Reason,
 }
@@ -41,9 +43,24 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
             None => changes.extend(unwanted(&input, observed)),
         }
     }
+    // Entries are counted, not named: the ledger keeps no list of machines.
+    let mut lost = input.last_entries;
+    for observed in input.observed {
+        if let Some(left) = entry_fleet(observed).and_then(|fleet| lost.get_mut(fleet)) {
+            *left = left.saturating_sub(1);
+        }
+    }
+    let mut is_lost = |object: &Object| match entry_fleet(object).map(|fleet| lost.get_mut(fleet)) {
+        Some(Some(left)) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        Some(_) => false,
+        None => input.last.contains(&object.reference),
+    };
     changes.extend(input.wanted.into_values().map(|object| ObjectChange {
         action: ObjectAction::Create,
-        reason: if input.last.contains(&object.reference) {
+        reason: if is_lost(&object) {
             Reason::Missing
         } else {
             Reason::Absent
@@ -55,6 +72,12 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
     }));
     changes.sort_by(|a, b| a.reference.cmp(&b.reference));
     changes
+}
+
+/// Returns the fleet of a machine's entry; `None` for any other object.
+fn entry_fleet(object: &Object) -> Option<&str> {
+    object.label(MACHINE_LABEL)?;
+    object.label(labels::FLEET)
 }
 
 fn unwanted(input: &ObjectsInput<'_>, observed: &Object) -> Option<ObjectChange> {

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
 use super::objects::{ObjectsInput, plan_objects};
 use super::{
-    Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, ObjectChange, Options, Plan, Reason,
+    Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, ObjectChange, Options, Plan,
+    Reason,
 };
 use crate::desired::Desired;
 use crate::mesh::{Object, ObjectRef, objects};
@@ -56,9 +57,28 @@ pub enum PlanError {
     /// A machine to adopt could only be replaced.
     #[error("machine `{0}` cannot be adopted into fleet `{1}`: {2} would need another machine")]
     NotAdoptable(MachineId, String, String),
+    /// A named machine belongs to a fleet that is not looked at.
+    #[error("machine `{0}` belongs to fleet `{1}`, which --target leaves out")]
+    NotTargeted(String, String),
     /// The stack has machines of a provider that this build lacks.
     #[error("fleet `{0}` has machines of provider `{1}`, which this build does not have")]
     MissingProvider(String, String),
+}
+
+impl PlanError {
+    /// Returns what of the stack the error is about; `None` when it is about this build.
+    pub fn subject(&self) -> Option<String> {
+        match self {
+            Self::UnknownFleet(fleet) => Some(format!("fleet `{fleet}`")),
+            Self::UnknownMachine(machine) | Self::NotTargeted(machine, _) => {
+                Some(format!("machine `{machine}`"))
+            }
+            Self::NothingToAdopt(id, _) | Self::Owned(id, _) | Self::NotAdoptable(id, _, _) => {
+                Some(format!("machine `{id}`"))
+            }
+            Self::MissingProvider(..) => None,
+        }
+    }
 }
 
 /// Computes the difference between desired and observed.
@@ -135,14 +155,21 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
     for name in asked {
         let known = machines
             .iter()
-            .any(|m| m.machine.name == *name || m.machine.id.0 == *name);
-        if !known {
-            return Err(PlanError::UnknownMachine(name.clone()));
+            .find(|m| m.machine.name == *name || m.machine.id.0 == *name);
+        let owned = known.and_then(ObservedMachine::ownership);
+        let fleet = owned
+            .ok_or_else(|| PlanError::UnknownMachine(name.clone()))?
+            .fleet;
+        if !input.options.covers(&fleet) {
+            return Err(PlanError::NotTargeted(name.clone(), fleet));
         }
     }
     for (id, fleet) in &input.options.adopt {
         if !input.desired.fleets.contains_key(fleet) {
             return Err(PlanError::UnknownFleet(fleet.clone()));
+        }
+        if !input.options.covers(fleet) {
+            return Err(PlanError::NotTargeted(id.0.clone(), fleet.clone()));
         }
         let found = input
             .observed
@@ -319,6 +346,7 @@ fn plan_mesh(
         leaving: &leaving,
         forgotten: &forgotten,
         last: &input.last.objects,
+        last_entries: last_entries(input),
         unwanted: if input.options.destroy {
             Reason::Destroyed
         } else {
@@ -343,6 +371,20 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
             })
             .collect(),
     })
+}
+
+/// Returns how many machines' entries the last finished run left, by fleet.
+fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
+    let Applied { replicas, objects } = input.last;
+    let was_member = |fleet: &str| {
+        let membership = input.desired.fleets.get(fleet)?.membership.as_ref()?;
+        Some(objects.contains(&objects::group_ref(fleet, membership)))
+    };
+    replicas
+        .iter()
+        .filter(|(fleet, _)| was_member(fleet) == Some(true))
+        .map(|(fleet, count)| (fleet.clone(), *count))
+        .collect()
 }
 
 /// Returns the objects that fleets have beside their machines' entries, after what was `applied`.

@@ -19,7 +19,7 @@ pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String
         let place = diagnostic.place.as_ref();
         let source = place.and_then(|place| Some((place, sources.get(&place.file)?)));
         let hint = diagnostic.hint.as_deref();
-        let report = match source {
+        let mut reports = match source {
             Some((place, source)) => {
                 let snippet = title.element(
                     Snippet::source(source.as_str())
@@ -30,19 +30,22 @@ pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String
                                 .label(place.field.as_str()),
                         ),
                 );
-                match hint {
-                    Some(hint) => vec![snippet.element(Level::HELP.message(hint))],
-                    None => vec![snippet],
-                }
+                vec![match hint {
+                    Some(hint) => snippet.element(Level::HELP.message(hint)),
+                    None => snippet,
+                }]
             }
-            None => {
-                let hint = hint.map(|hint| Level::HELP.secondary_title(hint));
-                let groups = std::iter::once(Group::with_title(title));
-                groups.chain(hint.map(Group::with_title)).collect()
-            }
+            None => vec![Group::with_title(title)],
         };
-        text.push_str(&renderer.render(&report));
-        text.push_str("\n\n");
+        if let (None, Some(hint)) = (source, hint) {
+            reports.push(Group::with_title(Level::HELP.secondary_title(hint)));
+        }
+        // Each by itself: between groups the renderer draws a line of the margin.
+        for report in reports {
+            text.push_str(&renderer.render(&[report]));
+            text.push('\n');
+        }
+        text.push('\n');
     }
     text
 }

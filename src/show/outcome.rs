@@ -27,8 +27,8 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
     let mut troubles = String::new();
     for failure in failed {
         let sign = paint(REMOVE.bold(), "Error:");
-        let what = name(&failure.step);
-        troubles.push_str(&format!("{sign} failed to {what}: {}\n", failure.message));
+        let what = paint(STRONG, name(&failure.step));
+        troubles.push_str(&format!("{sign} {what}: {}\n", failure.message));
         if let Some(hint) = &failure.hint {
             troubles.push_str(&format!("  {} {hint}\n", paint(HINT, "hint:")));
         }

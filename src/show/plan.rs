@@ -27,7 +27,7 @@ pub fn plan(plan: &Plan) -> String {
             format!(
                 "{} {}",
                 paint(STRONG, format!("fleet {fleet}")),
-                paint(FAINT, provider)
+                paint(FAINT, format!("in {provider}"))
             ),
         );
         for change in &changes.changes {
@@ -59,10 +59,10 @@ fn drift(out: &mut Text, plan: &Plan) {
     if plan.drift.is_empty() {
         return;
     }
-    out.line(
-        0,
-        paint(STRONG, "Changed outside meshvm since the last apply:"),
-    );
+    out.line(0, paint(STRONG, "Drift since the last complete apply:"));
+    let sign = paint(CHANGE, "!");
+    // Entries come by the hundred, and say no more than their machines do.
+    let mut entries: BTreeMap<&Reason, Vec<&str>> = BTreeMap::new();
     for Drift {
         subject,
         reason,
@@ -71,20 +71,28 @@ fn drift(out: &mut Text, plan: &Plan) {
         differences,
     } in &plan.drift
     {
+        let names = || machines.iter().map(String::as_str);
         let is_fleet =
             plan.desired.fleets.contains_key(subject) || plan.fleets.contains_key(subject);
-        let what = match (is_fleet, machines.is_empty()) {
-            (true, true) => format!("{subject}: {} {reason}", counted(*count, "machine")),
-            (true, false) => format!(
-                "{subject}: {} {reason}",
-                few(machines.iter().map(String::as_str))
-            ),
-            (false, _) => format!("{subject}: {reason}"),
+        let what = if !is_fleet {
+            subject.clone()
+        } else if machines.is_empty() {
+            format!("fleet {subject}: {}", counted(*count, "machine"))
+        } else {
+            format!("fleet {subject}: {}", few(names()))
         };
-        out.line(1, format!("{} {what}", paint(CHANGE, "!")));
+        if !is_fleet && !machines.is_empty() && differences.is_empty() {
+            entries.entry(reason).or_default().extend(names());
+            continue;
+        }
+        out.line(1, format!("{sign} {what} {reason}"));
         for change in differences {
             field(out, 3, change);
         }
+    }
+    for (reason, machines) in entries {
+        let machines = few(machines.into_iter());
+        out.line(1, format!("{sign} WorkloadEntry of {machines}: {reason}"));
     }
     out.blank();
 }
@@ -138,6 +146,10 @@ fn machines(out: &mut Text, plan: &Plan, fleet: &str, change: &MachineChange) {
                 .get(fleet)
                 .map(|desired| desired.rollout)
             {
+                // The zone is told where it is the point.
+                Some(_) if change.reason == Reason::Moved => {
+                    format!("{text}, the new {}", places(&change.zones))
+                }
                 Some(rollout) if change.count() > 1 => format!(
                     "{text}, at most {} extra and {} unavailable at a time",
                     rollout.max_surge, rollout.max_unavailable
@@ -147,10 +159,13 @@ fn machines(out: &mut Text, plan: &Plan, fleet: &str, change: &MachineChange) {
         }
         Action::Delete => format!("{} delete {names}", paint(REMOVE, "-")),
         Action::Adopt => format!("{} adopt {names}", paint(ADD, "←")),
-        Action::Forget => format!(
-            "{} forget {names}; they stay as they are",
-            paint(CHANGE, "→")
-        ),
+        Action::Forget => {
+            let stay = match change.count() {
+                1 => "it stays as it is",
+                _ => "they stay as they are",
+            };
+            format!("{} forget {names}; {stay}", paint(CHANGE, "→"))
+        }
     };
     out.line(1, format!("{text} {why}"));
     for difference in &change.differences {
@@ -219,7 +234,7 @@ fn mesh(out: &mut Text, plan: &Plan) {
     }
     out.line(
         0,
-        format!("{} {}", paint(STRONG, "mesh"), paint(FAINT, target)),
+        format!("{}: {}", paint(STRONG, "mesh"), paint(FAINT, target)),
     );
     // Entries come by the hundred, and say no more than their machines do.
     let mut grouped: BTreeMap<(ObjectAction, &Reason), Vec<&str>> = BTreeMap::new();
@@ -271,7 +286,7 @@ fn sign(action: ObjectAction) -> String {
         ObjectAction::Create => paint(ADD, "+"),
         ObjectAction::Update => paint(CHANGE, "~"),
         ObjectAction::Delete => paint(REMOVE, "-"),
-        ObjectAction::Release => paint(CHANGE, "→"),
+        ObjectAction::Release => format!("{} let go", paint(CHANGE, "→")),
     }
 }
 
@@ -290,12 +305,8 @@ fn new_entries(plan: &Plan) -> BTreeMap<&str, u32> {
 
 /// Returns the last line: how much of what.
 pub fn summary(plan: &Plan) -> String {
-    if plan.is_empty() {
-        return if plan.options.refresh_only && !plan.drift.is_empty() {
-            "Drift was found; nothing is planned about it (--refresh-only).".to_owned()
-        } else {
-            "No changes: clouds and mesh are what the fleet file asks for.".to_owned()
-        };
+    if plan.changes().next().is_none() && plan.objects.is_empty() {
+        return nothing_to_do(plan);
     }
     let machines = [
         (Action::Create, "to create"),
@@ -323,6 +334,28 @@ pub fn summary(plan: &Plan) -> String {
     let entries: u32 = new_entries(plan).values().sum();
     let written = plan.objects.len() - gone + usize::try_from(entries).unwrap_or(usize::MAX);
     format!("{machines}; mesh: {written} to write, {gone} to delete.")
+}
+
+/// Says why a plan has no changes.
+fn nothing_to_do(plan: &Plan) -> String {
+    let options = &plan.options;
+    if !plan.waiting.is_empty() {
+        return "No changes; apply finishes what an earlier run began.".to_owned();
+    }
+    if options.refresh_only {
+        return if plan.drift.is_empty() {
+            "No drift: clouds and mesh are what the last complete apply left.".to_owned()
+        } else {
+            "Nothing is planned about the drift (--refresh-only).".to_owned()
+        };
+    }
+    let targets = few(options.targets.iter().map(String::as_str));
+    match (options.destroy, options.targets.is_empty()) {
+        (true, true) => "Nothing to destroy: the stack has no machines and no objects.".to_owned(),
+        (true, false) => format!("Nothing to destroy of {targets}."),
+        (false, true) => "No changes: clouds and mesh are what the fleet file asks for.".to_owned(),
+        (false, false) => format!("No changes: {targets} as the fleet file asks for."),
+    }
 }
 
 fn is_always_told(action: Action) -> bool {

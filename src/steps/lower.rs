@@ -266,12 +266,12 @@ impl FleetLowering<'_> {
             };
             graph.push(format!("prepare/{}", self.fleet), op, front.clone())
         });
-        if waves.is_empty() && !coming.is_empty() {
-            if let (Some(rollout), Some(desired)) = (rollout, self.desired) {
-                let scope = &desired.template.scope;
-                let coming = std::mem::take(&mut coming);
-                return vec![self.wait(graph, "0", rollout, scope, (Vec::new(), coming), front)];
-            }
+        if let (true, false, Some(rollout), Some(desired)) =
+            (waves.is_empty(), coming.is_empty(), rollout, self.desired)
+        {
+            let scope = &desired.template.scope;
+            let awaited = (Vec::new(), std::mem::take(&mut coming));
+            return vec![self.wait(graph, "0", rollout, scope, awaited, front)];
         }
         for (index, wave) in waves.into_iter().enumerate() {
             let take = usize::try_from(wave.delete).unwrap_or(usize::MAX);

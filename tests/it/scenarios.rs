@@ -7,8 +7,9 @@ use crate::support::script::play;
 
 /// Makes one test of each file, and the list of them.
 macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
         $(
+            $(#[$attribute])*
             #[test]
             fn $name() {
                 play(&tests_dir("scenarios").join(concat!(stringify!($name), ".txt")));
@@ -19,7 +20,25 @@ macro_rules! scenarios {
 }
 
 scenarios!(
+    destroy,
+    drift,
+    failing_bootstrap,
+    files_and_vars,
     first_and_second_apply,
+    fleet_removed,
+    forget_and_adopt,
+    interrupted,
+    locked,
+    not_ours,
+    refusals,
+    rollout,
+    saved_plan,
+    scale,
+    shortfall,
+    #[cfg(feature = "local")]
+    simulate,
+    target_and_replace,
+    zones,
 );
 
 #[test]

@@ -58,13 +58,8 @@ pub(crate) fn doing(action: &'static str, path: &Path) -> impl Fn(io::Error) -> 
 
 /// Writes a file whole or not at all; it outlives a crash of the computer once this returns.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let temporary = path.with_added_extension("new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(doing("delete", &temporary)(error));
-        }
-        Ok(()) | Err(_) => {}
-    }
+    let temporary = unfinished(path);
+    remove(&temporary)?;
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -77,6 +72,15 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
         .map_err(doing("write", &temporary))?;
     fs::rename(&temporary, path).map_err(doing("replace", path))?;
     path.parent().map_or(Ok(()), sync)
+}
+
+/// Deletes what a killed [`write`] of a file may have left.
+pub(crate) fn remove_unfinished(path: &Path) -> Result<(), FileError> {
+    remove(&unfinished(path))
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
 }
 
 /// Makes the names in a folder outlive a crash of the computer.

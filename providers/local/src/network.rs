@@ -3,43 +3,41 @@
 //! The bridge, the address translation and IP forwarding exist while there is a
 //! machine, and what they changed on this computer is put back when the last
 //! one goes. IP forwarding is one switch for all data folders of the computer,
-//! so it is put back by the last of them. Nothing here survives a restart of
-//! the computer, so everything that says "it is up" lies below `/run`, which
-//! does not survive it either.
+//! so it is put back by the last of them.
 //!
 //! Invariants:
 //! 1. An address is handed out under the lock of the data folder, and written into
 //!    a record before that lock is given back: no two machines ever have one.
 //! 2. A subnet is chosen, and what all data folders share is changed, only under
-//!    the lock of the computer.
+//!    the lock of the computer; a subnet is claimed before an address of it is handed out.
 
 mod firewall;
+mod shared;
 mod subnet;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::files::{self, FileError, doing};
-use crate::locks::Lock;
-use crate::names::{Names, PREFIX};
+use crate::files::{self, FileError};
+use crate::names::Names;
 use crate::record::Record;
 use crate::tools::{Tool, ToolError, Tools};
 
+use shared::Claim;
+pub(crate) use shared::Shared;
 pub(crate) use subnet::{Net, Subnet};
 
-/// What all data folders of this computer share.
-const SHARED: &str = "/run/meshvm";
-const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
-/// Holds what [`FORWARD`] was before the first network came up.
-const FORWARD_BEFORE: &str = "ip_forward";
-const LOCK: &str = "lock";
 /// Where the system lists its network devices.
 const DEVICES: &str = "/sys/class/net";
 /// Where `ip netns` keeps namespaces.
 const NAMESPACES: &str = "/run/netns";
+/// The wait before something is tried again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// The most bytes in a packet where no default route says.
 const MTU: u32 = 1500;
 
@@ -108,9 +106,6 @@ pub(crate) struct Network {
     tools: Tools,
 }
 
-/// The lock of this computer.
-pub(crate) struct Shared(#[expect(dead_code, reason = "held, not read")] Lock);
-
 impl Network {
     pub fn new(data_dir: &Path, names: Names, tools: Tools) -> Self {
         Self {
@@ -120,37 +115,36 @@ impl Network {
         }
     }
 
-    /// Waits for the lock of this computer.
-    pub fn lock(&self) -> Result<Shared, NetworkError> {
-        let folder = Path::new(SHARED);
-        loop {
-            files::folder(folder, 0o755)?;
-            let lock = folder.join(LOCK);
-            match Lock::file(&lock, || {}) {
-                Ok(lock) => return Ok(Shared(lock)),
-                // The last network went down in between, and took the folder along.
-                Err(error) if error.is_missing() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Returns the plan of the network; a new one while there is no machine.
     ///
     /// The caller holds the lock of the data folder.
-    pub fn plan(&self, _: &Shared, machines: bool) -> Result<Plan, NetworkError> {
-        if machines && let Some(plan) = self.read()? {
-            return Ok(plan);
-        }
-        let (taken, _) = self.routes()?;
-        let taken: Vec<Net> = taken.into_iter().map(|(net, _)| net).collect();
-        let subnet = Subnet::choose(&taken).ok_or(NetworkError::NoSubnet)?;
-        let plan = Plan {
-            subnet,
-            next: subnet::FIRST,
+    pub fn plan(&self, shared: &Shared, machines: bool) -> Result<Plan, NetworkError> {
+        let bridge = self.names.bridge();
+        let known = if machines { self.read()? } else { None };
+        let plan = match known {
+            Some(plan) => plan,
+            None => {
+                let (routes, _) = self.routes()?;
+                let mut taken = shared.taken(&bridge)?;
+                taken.extend(routes.into_iter().map(|(net, _)| net));
+                let subnet = Subnet::choose(&taken).ok_or(NetworkError::NoSubnet)?;
+                let next = subnet::FIRST;
+                Plan { subnet, next }
+            }
         };
         self.write(&plan)?;
+        if shared::claim(&bridge)?.is_none_or(|claim| claim.subnet != plan.subnet) {
+            shared.put(&bridge, &self.claim(&plan, false))?;
+        }
         Ok(plan)
+    }
+
+    fn claim(&self, plan: &Plan, up: bool) -> Claim {
+        Claim {
+            subnet: plan.subnet,
+            plan: self.file.clone(),
+            up,
+        }
     }
 
     /// Writes down the plan; the caller holds the lock of the data folder.
@@ -176,29 +170,26 @@ impl Network {
     /// Brings the network up if it is down, as after a restart of the computer.
     pub fn ensure_up(&self) -> Result<(), NetworkError> {
         match self.read()? {
-            Some(plan) if !self.is_up(plan.subnet)? => self.up(&self.lock()?),
+            Some(plan) if !self.is_up(&plan)? => self.up(&Shared::lock()?),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn is_up(&self, subnet: Subnet) -> Result<bool, NetworkError> {
-        let mark = files::read(&self.mark())?;
-        let marked = mark.is_some_and(|mark| mark == subnet.to_string().as_bytes());
-        Ok(marked && device_exists(&self.names.bridge()))
-    }
-
-    fn mark(&self) -> PathBuf {
-        Path::new(SHARED).join(self.names.bridge())
+    fn is_up(&self, plan: &Plan) -> Result<bool, NetworkError> {
+        let bridge = self.names.bridge();
+        Ok(shared::claim(&bridge)? == Some(self.claim(plan, true)) && device_exists(&bridge))
     }
 
     /// Brings the network up; safe to repeat.
-    pub fn up(&self, _: &Shared) -> Result<(), NetworkError> {
-        let Some(Plan { subnet, .. }) = self.read()? else {
-            return Ok(());
-        };
-        if self.is_up(subnet)? {
-            return Ok(());
+    pub fn up(&self, shared: &Shared) -> Result<(), NetworkError> {
+        match self.read()? {
+            Some(plan) if !self.is_up(&plan)? => again(|| self.bring_up(shared, &plan)),
+            Some(_) | None => Ok(()),
         }
+    }
+
+    fn bring_up(&self, shared: &Shared, plan: &Plan) -> Result<(), NetworkError> {
+        let subnet = plan.subnet;
         let (taken, mtu) = self.routes()?;
         let taken = taken
             .into_iter()
@@ -226,40 +217,27 @@ impl Network {
         );
         self.tools.feed(Tool::Nft, ["-f", "-"], &rules)?;
         firewall::open(&self.tools, &bridge)?;
-        self.forward()?;
-        // Last: whoever sees the mark may rely on all of the above.
-        Ok(files::write(
-            &self.mark(),
-            subnet.to_string().as_bytes(),
-            0o644,
-        )?)
-    }
-
-    /// Switches IP forwarding on, and notes what it was.
-    fn forward(&self) -> Result<(), NetworkError> {
-        let switch = Path::new(FORWARD);
-        let before = fs::read_to_string(switch).map_err(doing("read", switch))?;
-        if before.trim() == "0" {
-            files::write(
-                &Path::new(SHARED).join(FORWARD_BEFORE),
-                before.as_bytes(),
-                0o644,
-            )?;
-            fs::write(switch, "1").map_err(doing("write", switch))?;
-        }
-        Ok(())
+        shared.forward()?;
+        // Last: whoever sees it may rely on all of the above.
+        shared.put(&bridge, &self.claim(plan, true))
     }
 
     /// Takes the network down, and puts back what it changed; safe to repeat.
     ///
     /// The caller holds the lock of the data folder, in which no machine is left.
     pub fn down(&self) -> Result<(), NetworkError> {
+        files::remove_unfinished(&self.file)?;
         // What was never planned was never brought up.
         if !self.file.exists() {
             return Ok(());
         }
-        let shared = self.lock()?;
-        files::remove(&self.mark())?;
+        let shared = Shared::lock()?;
+        again(|| self.bring_down())?;
+        shared.give_up(&self.names.bridge())?;
+        Ok(files::remove(&self.file)?)
+    }
+
+    fn bring_down(&self) -> Result<(), NetworkError> {
         let bridge = self.names.bridge();
         if device_exists(&bridge) {
             self.tools.run(Tool::Ip, ["link", "del", &bridge])?;
@@ -267,21 +245,23 @@ impl Network {
         let table = self.names.table();
         let rules = format!("table ip {table}\ndelete table ip {table}\n");
         self.tools.feed(Tool::Nft, ["-f", "-"], &rules)?;
-        firewall::close(&self.tools, &bridge)?;
-        if others()?.is_empty() {
-            let before = Path::new(SHARED).join(FORWARD_BEFORE);
-            if let Some(before) = files::read(&before)? {
-                let switch = Path::new(FORWARD);
-                fs::write(switch, before).map_err(doing("write", switch))?;
-            }
-            files::remove_tree(Path::new(SHARED))?;
-        }
-        drop(shared);
-        Ok(files::remove(&self.file)?)
+        Ok(firewall::close(&self.tools, &bridge)?)
     }
 
-    /// Makes the network namespace of a machine, and plugs it in.
+    /// Makes the network namespace of a machine, plugs it in, and returns its name.
     pub fn attach(&self, record: &Record) -> Result<String, NetworkError> {
+        again(|| {
+            self.unplug(record)?;
+            self.plug_in(record)
+        })
+    }
+
+    /// Takes a machine's network namespace and cable away; safe to repeat.
+    pub fn detach(&self, record: &Record) -> Result<(), NetworkError> {
+        again(|| self.unplug(record))
+    }
+
+    fn plug_in(&self, record: &Record) -> Result<String, NetworkError> {
         let address = record.address.ok_or_else(|| NetworkError::NoAddress {
             name: record.name.clone(),
         })?;
@@ -310,8 +290,7 @@ impl Network {
         Ok(namespace)
     }
 
-    /// Takes a machine's network namespace and cable away; safe to repeat.
-    pub fn detach(&self, record: &Record) -> Result<(), NetworkError> {
+    fn unplug(&self, record: &Record) -> Result<(), NetworkError> {
         let mut commands = String::new();
         if let Some(address) = record.address {
             let cable = self.names.cable(address);
@@ -358,18 +337,18 @@ fn routes(told: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
     Ok(routes.iter().filter_map(pair).collect())
 }
 
-/// Returns the other data folders whose network is up.
-fn others() -> Result<Vec<String>, FileError> {
-    let folder = Path::new(SHARED);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(doing("list", folder))? {
-        let name = entry.map_err(doing("list", folder))?.file_name();
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && device_exists(&name) {
-            found.push(name);
+/// Repeats what looks before it changes anything, when a program fails.
+///
+/// A program of a killed process is killed with it, but what it asked of the
+/// kernel last may still show, or vanish, after somebody has looked.
+fn again<T>(work: impl Fn() -> Result<T, NetworkError>) -> Result<T, NetworkError> {
+    for _ in 0..3 {
+        match work() {
+            Err(NetworkError::Tool(ToolError::Failed { .. })) => thread::sleep(AGAIN),
+            other => return other,
         }
     }
-    Ok(found)
+    work()
 }
 
 fn device_exists(name: &str) -> bool {

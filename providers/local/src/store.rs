@@ -197,9 +197,10 @@ impl Store {
             Err(error) => return Err(doing("list", &self.machines)(error)),
         };
         for entry in folder {
-            let path = entry.map_err(doing("list", &self.machines))?.path();
-            if !path.join(RECORD).exists() {
-                files::remove_tree(&path)?;
+            let entry = entry.map_err(doing("list", &self.machines))?;
+            let unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+            if unfinished || !entry.path().join(RECORD).exists() {
+                files::remove_tree(&entry.path())?;
             }
         }
         Ok(())

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// Returns a path below `tests/`.
 pub fn tests_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
 }
 
 /// Returns whether the expected files shall be written anew.

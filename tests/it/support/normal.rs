@@ -48,11 +48,15 @@ impl Normal {
         for (real, name) in &self.fixed {
             text = text.replace(real, name);
         }
-        let numbers = [("process ", "<pid>"), ("\"pid\": ", "<pid>")];
+        let numbers = [
+            ("process ", "<pid>"),
+            ("\"pid\": ", "<pid>"),
+            ("Micros\": ", "<n>"),
+        ];
         for (before, name) in numbers {
             text = replace_numbers(&text, before, name);
         }
-        replace_tokens(&text, |kind, token| {
+        let text = replace_tokens(&text, |kind, token| {
             let known = self.known.entry(kind).or_default();
             let position = known.iter().position(|known| known == token);
             let number = position.unwrap_or_else(|| {
@@ -60,7 +64,9 @@ impl Normal {
                 known.len() - 1
             });
             placeholder(kind, number + 1, token.len())
-        })
+        });
+        let lines = text.split_inclusive('\n').map(sort_names);
+        lines.collect()
     }
 
     /// Puts what placeholders stand for back into a line of a script.
@@ -88,6 +94,40 @@ fn placeholder(kind: Kind, number: usize, length: usize) -> String {
         Kind::Uuid => format!("00000000-0000-0000-0000-{number:012}"),
         Kind::Address => format!("10.0.0.{number}"),
     }
+}
+
+/// Sorts the machines that a line names: it names them in the order of their random parts.
+fn sort_names(line: &str) -> String {
+    let is_name = |word: &str| {
+        let parts: Vec<&str> = word.rsplitn(3, '-').collect();
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        matches!(parts[..], [index, batch, _] if digits(index) && batch.len() == 8 && digits(batch))
+    };
+    let words: Vec<&str> = line.split(' ').collect();
+    let bare = |word: &str| word.trim_end_matches([',', ';', '\n']).to_owned();
+    let mut sorted: Vec<String> = Vec::new();
+    let mut rest = words.as_slice();
+    while let Some(word) = rest.first() {
+        let more = rest
+            .iter()
+            .take_while(|word| word.ends_with(',') && is_name(&bare(word)));
+        let count = more.count();
+        // The last of a list has no comma behind it.
+        let count = match rest.get(count) {
+            Some(last) if count > 0 && is_name(&bare(last)) => count + 1,
+            Some(_) | None => count.max(1),
+        };
+        let mut names: Vec<String> = rest[..count].iter().map(|word| bare(word)).collect();
+        if count == 1 {
+            sorted.push((*word).to_owned());
+        } else {
+            names.sort();
+            let after = &rest[count - 1][bare(rest[count - 1]).len()..];
+            sorted.push(format!("{}{after}", names.join(", ")));
+        }
+        rest = &rest[count..];
+    }
+    sorted.join(" ")
 }
 
 /// Replaces the number after each `before`.
@@ -147,7 +187,10 @@ fn token(text: &str, before: char) -> Option<(Kind, usize)> {
         let end = text.find(|c: char| !c.is_ascii_alphanumeric());
         end.unwrap_or(text.len())
     };
-    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hex = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     let length = run(text);
     let (word, rest) = text.split_at(length);
     if word.bytes().all(|b| b.is_ascii_digit())
@@ -181,10 +224,9 @@ fn uuid(text: &str) -> bool {
     };
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() == shape.len()
-        && parts
-            .iter()
-            .zip(shape)
-            .all(|(part, length)| part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit()))
+        && parts.iter().zip(shape).all(|(part, length)| {
+            part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit())
+        })
 }
 
 /// Returns the length of the simulated machine's address that the text begins with.
@@ -209,6 +251,11 @@ fn placeholders_keep_shape_and_turn_back() {
     assert_eq!(
         normal.real("kill web-00000002-0 sim-0000000000000001"),
         "kill web-deadbeef-0 sim-00ff00ff00ff00ff"
+    );
+    let list = "  - delete web-deadbeef-1, web-0a1b2c3d-0, web-0a1b2c3d-1, at most 1 (why)\n";
+    assert_eq!(
+        normal.stable(list),
+        "  - delete web-00000001-0, web-00000001-1, web-00000002-1, at most 1 (why)\n"
     );
     let sha = "0".repeat(64);
     assert_eq!(normal.stable(&sha), sha);

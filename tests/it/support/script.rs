@@ -6,7 +6,7 @@
 //! | line | does |
 //! |---|---|
 //! | `$ [NAME=VALUE…] meshvm ARGS` | runs the program; `[exit N]` stands last when N is not 0 |
-//! | `signal INT at "TEXT": meshvm ARGS` | runs it and sends the signal when it prints TEXT |
+//! | `signal INT at "TEXT"[, …]: meshvm ARGS` | runs it and sends each signal when it prints TEXT |
 //! | `write FILE` | writes what is indented below |
 //! | `change FILE: OLD => NEW` | replaces a text that stands in the file once |
 //! | `remove FILE` | |
@@ -24,7 +24,7 @@
 //!
 //! Machines are named as [`Normal`] names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::path::Path;
@@ -154,8 +154,9 @@ impl Stage {
                 let names = self.sandbox.files();
                 let folder = folder.first().copied().unwrap_or("");
                 let names = names.keys().filter(|name| name.starts_with(folder));
-                let text: String = names.map(|name| format!("{name}\n")).collect();
-                return Some(self.normal.stable(&text));
+                let mut names: Vec<String> = names.map(|name| self.normal.stable(name)).collect();
+                names.sort();
+                return Some(names.join("\n"));
             }
             ("kill", [name, how @ ..]) => {
                 let how = match how {
@@ -233,10 +234,16 @@ impl Stage {
                 .map(|(name, value)| format!("{name} {value}"))
                 .collect();
             let power = format!("{:?}", machine.power).to_lowercase();
-            let line = format!("{owner}: {power} in {}, {}", machine.zone, attributes.join(", "));
+            let line = format!(
+                "{owner}: {power} in {}, {}",
+                machine.zone,
+                attributes.join(", ")
+            );
             *counts.entry(line).or_default() += 1;
         }
-        let lines = counts.iter().map(|(line, count)| format!("{count} × {line}\n"));
+        let lines = counts
+            .iter()
+            .map(|(line, count)| format!("{count} × {line}\n"));
         self.normal.stable(&lines.collect::<String>())
     }
 
@@ -273,23 +280,28 @@ impl Stage {
 
     fn signalled(&mut self, line: &str) -> String {
         let (how, command) = line.split_once(": ").unwrap();
-        let (signal, at) = how.split_once(" at ").unwrap();
-        let signal: Signal = format!("SIG{signal}").parse().unwrap();
-        let at = at.trim_matches('"');
+        let mut signals: VecDeque<(Signal, &str)> = how
+            .split(", ")
+            .map(|one| {
+                let (signal, at) = one.split_once(" at ").unwrap();
+                (
+                    format!("SIG{signal}").parse().unwrap(),
+                    at.trim_matches('"'),
+                )
+            })
+            .collect();
         let (command, shows_progress) = self.prepare(command);
         let (child, output) = spawn(command);
         let mut text = String::new();
-        let mut sent = false;
         for line in BufReader::new(output).lines() {
             let line = line.unwrap();
-            if !sent && line.contains(at) {
+            if let Some((signal, _)) = signals.pop_front_if(|(_, at)| line.contains(*at)) {
                 kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-                sent = true;
             }
             text.push_str(&line);
             text.push('\n');
         }
-        assert!(sent, "it never printed {at}:\n{text}");
+        assert!(signals.is_empty(), "it never printed {signals:?}:\n{text}");
         self.ended(child, &text, shows_progress)
     }
 

@@ -52,6 +52,8 @@ pub struct World {
     clock: Arc<AtomicI64>,
     plans: Cell<u128>,
     story: RefCell<Vec<Chapter>>,
+    /// How many events are left out of the story.
+    told: Cell<usize>,
     foreign: RefCell<Vec<Machine>>,
     let_go: RefCell<Vec<(String, Machine)>>,
 }
@@ -104,6 +106,7 @@ impl World {
             clock: Arc::new(AtomicI64::new(1_750_000_000)),
             plans: Cell::new(0),
             story: RefCell::default(),
+            told: Cell::new(0),
             foreign: RefCell::default(),
             let_go: RefCell::default(),
         };
@@ -251,6 +254,12 @@ impl World {
         self.story.borrow_mut().push(Chapter::Said(line.into()));
     }
 
+    /// Leaves out of the story what was so far.
+    pub fn begin_story(&self) {
+        self.story.borrow_mut().clear();
+        self.told.set(self.cloud.events().len());
+    }
+
     /// Tells all that was done, and all that happened.
     pub fn story(&self) -> String {
         let mut text = String::new();
@@ -261,7 +270,7 @@ impl World {
             }
             .unwrap();
         }
-        for event in self.cloud.events() {
+        for event in self.cloud.events().iter().skip(self.told.get()) {
             writeln!(
                 text,
                 "{:>5} {:?} {}",

@@ -17,7 +17,7 @@ use super::{Host, each, read_settings, shortfall};
 use crate::error::LocalError;
 use crate::kind::USER_DATA_LIMIT;
 use crate::media;
-use crate::network::NetworkError;
+use crate::network::{NetworkError, Shared};
 use crate::record::{Making, Phase, Record, request_hash};
 use crate::seed::Seed;
 use crate::settings::{BackendChoice, BackendKind};
@@ -117,7 +117,7 @@ impl Host {
             .iter()
             .filter_map(|other| other.record.address)
             .collect();
-        let shared = self.network.lock()?;
+        let shared = Shared::lock()?;
         let mut plan = self.network.plan(&shared, !taken.is_empty())?;
         let mut addresses = Vec::new();
         for name in missing {

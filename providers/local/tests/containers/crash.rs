@@ -3,20 +3,24 @@
 //! The operation runs in a process of its own, this very program, which is
 //! killed with SIGKILL a little later each time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use meshvm_provider_api::{MachineId, Power, labels};
+use meshvm_provider_api::{Machine, MachineId, Power, labels};
 use uuid::Uuid;
 
 use crate::ground::{Ground, QUICK, STACK, batch};
 
-/// How many moments of each operation are tried.
-const MOMENTS: u32 = 24;
+/// The time from one moment to the next, at which an operation is killed.
+const STEP: Duration = Duration::from_millis(10);
+/// How often an operation must have come to its end before it was killed, for all its moments to be tried.
+const WHOLE: u32 = 2;
+/// The least number of moments that a test means something with.
+const LEAST: u32 = 8;
 /// How many machines an operation makes or deletes.
 const MACHINES: u32 = 2;
 
@@ -54,11 +58,38 @@ fn start(ground: &Ground, key: Uuid, delete: bool) -> Child {
     command.spawn().unwrap()
 }
 
-/// Lets an operation run to its end, and returns how long it took.
-fn whole(ground: &Ground, key: Uuid, delete: bool) -> Duration {
-    let begin = Instant::now();
-    assert!(start(ground, key, delete).wait().unwrap().success());
-    begin.elapsed()
+/// The moments at which an operation is killed: later and later, until it is too late.
+struct Moments {
+    next: u32,
+    cut: u32,
+    whole: u32,
+}
+
+impl Moments {
+    fn new() -> Self {
+        Self {
+            next: 0,
+            cut: 0,
+            whole: 0,
+        }
+    }
+
+    /// Runs an operation and kills it at the next moment; false when all were tried.
+    fn cut(&mut self, ground: &Ground, key: Uuid, delete: bool) -> bool {
+        if self.whole == WHOLE {
+            let Self { cut, .. } = self;
+            eprintln!("killed at {cut} moments, {STEP:?} apart");
+            assert!(*cut >= LEAST, "only {cut} were killed at work");
+            return false;
+        }
+        if cut(ground, key, delete, STEP * self.next) {
+            self.cut += 1;
+        } else {
+            self.whole += 1;
+        }
+        self.next += 1;
+        true
+    }
 }
 
 /// Runs an operation and kills it; returns whether it was still at work.
@@ -101,18 +132,15 @@ async fn a_killed_create_is_finished_by_the_same_create() {
         .prepare(&batch(Uuid::nil(), 1, QUICK, Vec::new()).template)
         .await
         .unwrap();
-    let key = Uuid::new_v4();
-    let time = whole(&ground, key, false);
-    whole(&ground, key, true);
-    let mut cuts = 0;
-    for moment in 0..MOMENTS {
-        let key = Uuid::new_v4();
-        cuts += u32::from(cut(&ground, key, false, time * moment / MOMENTS));
+    let mut moments = Moments::new();
+    let mut key = Uuid::new_v4();
+    while moments.cut(&ground, key, false) {
+        let moment = moments.next;
         nothing_runs_unknown(&ground).await;
         let batch = batch(key, MACHINES, QUICK, Vec::new());
         let created = provider.create(&batch).await.unwrap();
         assert_eq!(created.shortfall, None, "moment {moment}");
-        let machines = ground.ready().await;
+        let machines = come_up(&ground, moment).await;
         assert_eq!(machines.len(), 2, "moment {moment}: {machines:#?}");
         let addresses: BTreeSet<_> = machines.iter().map(|m| m.address).collect();
         assert_eq!(addresses.len(), 2);
@@ -120,25 +148,41 @@ async fn a_killed_create_is_finished_by_the_same_create() {
         one_system_each(&ground, &ids);
         provider.delete(STACK, &ids).await.unwrap();
         assert_eq!(ground.leftovers(), BTreeSet::new(), "moment {moment}");
+        key = Uuid::new_v4();
     }
-    eprintln!("create takes {time:?}; {cuts} of {MOMENTS} were killed at work");
-    assert!(cuts > MOMENTS / 2, "only {cuts} were killed at work");
     ground.clear().await;
+}
+
+/// Waits until all machines run, and for some moments until they are ready, which takes long.
+async fn come_up(ground: &Ground, moment: u32) -> Vec<Machine> {
+    if moment.is_multiple_of(4) {
+        ground.ready().await
+    } else {
+        ground
+            .wait("running", |machine| machine.power == Power::Running)
+            .await
+    }
 }
 
 /// Checks that no disk has two systems on it.
 fn one_system_each(ground: &Ground, ids: &[MachineId]) {
-    let mut systems = Vec::new();
+    let mut systems = BTreeMap::new();
     for process in fs::read_dir("/proc").unwrap().flatten() {
-        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains("systemd-nspawn ")
-            && command.contains(&*ground.data_dir.to_string_lossy())
-        {
-            systems.push(command);
+        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
+        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        let ours = command.contains(&*ground.data_dir.to_string_lossy());
+        if ours && command.starts_with("systemd-nspawn ") {
+            let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+            let (_, rest) = stat.rsplit_once(") ").unwrap_or_default();
+            let parent = rest.split(' ').nth(1).unwrap_or_default().to_owned();
+            systems.insert(process.file_name().to_string_lossy().into_owned(), parent);
         }
     }
-    assert_eq!(systems.len(), ids.len(), "{systems:#?}");
+    // While it starts, it has children of the same name.
+    let first = systems
+        .values()
+        .filter(|parent| !systems.contains_key(*parent));
+    assert_eq!(first.count(), ids.len(), "{systems:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,16 +193,18 @@ async fn a_killed_create_is_undone_by_a_delete() {
         .prepare(&batch(Uuid::nil(), 1, QUICK, Vec::new()).template)
         .await
         .unwrap();
-    let key = Uuid::new_v4();
-    let time = whole(&ground, key, false);
-    whole(&ground, key, true);
-    for moment in 0..MOMENTS {
-        cut(&ground, Uuid::new_v4(), false, time * moment / MOMENTS);
+    let mut moments = Moments::new();
+    while moments.cut(&ground, Uuid::new_v4(), false) {
         // As after a lost ledger: only what is listed is known.
         let ids: Vec<MachineId> = ground.list().await.into_iter().map(|m| m.id).collect();
         provider.delete(STACK, &ids).await.unwrap();
         assert_eq!(ground.list().await, []);
-        assert_eq!(ground.leftovers(), BTreeSet::new(), "moment {moment}");
+        assert_eq!(
+            ground.leftovers(),
+            BTreeSet::new(),
+            "moment {}",
+            moments.next
+        );
     }
     ground.clear().await;
 }
@@ -167,37 +213,30 @@ async fn a_killed_create_is_undone_by_a_delete() {
 async fn a_killed_delete_is_finished_by_the_same_delete() {
     let ground = Ground::new();
     let provider = ground.open().await;
-    let first = Uuid::new_v4();
-    whole(&ground, first, false);
-    let time = whole(&ground, first, true);
-    let mut cuts = 0;
-    for moment in 0..MOMENTS {
-        let key = Uuid::new_v4();
-        let batch = batch(key, MACHINES, QUICK, Vec::new());
+    let mut moments = Moments::new();
+    loop {
+        let batch = batch(Uuid::new_v4(), MACHINES, QUICK, Vec::new());
         let created = provider.create(&batch).await.unwrap();
         let ids: Vec<MachineId> = created.machines.into_iter().map(|m| m.id).collect();
-        cuts += u32::from(cut(&ground, key, true, time * moment / MOMENTS));
+        let more = moments.cut(&ground, batch.key.0, true);
+        let moment = moments.next;
         nothing_runs_unknown(&ground).await;
         let left = ground.list().await;
         assert!(left.iter().all(|machine| ids.contains(&machine.id)));
-        if moment % 2 == 0 {
+        if moment.is_multiple_of(2) {
             provider.delete(STACK, &ids).await.unwrap();
         } else {
             // The same key makes whole machines of what is half deleted.
             provider.create(&batch).await.unwrap();
-            let machines = ground.ready().await;
+            let machines = come_up(&ground, moment + 1).await;
             assert_eq!(machines.len(), 2, "moment {moment}: {machines:#?}");
-            assert!(
-                machines
-                    .iter()
-                    .all(|machine| machine.power == Power::Running)
-            );
             let ids: Vec<MachineId> = machines.into_iter().map(|m| m.id).collect();
             provider.delete(STACK, &ids).await.unwrap();
         }
         assert_eq!(ground.leftovers(), BTreeSet::new(), "moment {moment}");
+        if !more {
+            break;
+        }
     }
-    eprintln!("delete takes {time:?}; {cuts} of {MOMENTS} were killed at work");
-    assert!(cuts > MOMENTS / 2, "only {cuts} were killed at work");
     ground.clear().await;
 }

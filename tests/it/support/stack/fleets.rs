@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use meshvm::desired::{Desired, NamedFiles, expand};
-use meshvm::providers;
+use meshvm::desired::{Desired, DesiredFleet, NamedFiles, ResolvedRollout, expand};
 use meshvm::spec::{self, Inputs, Source};
-use meshvm_provider_api::Kind;
-use meshvm_provider_sim::{FaultPlan, SimCloud};
-use serde_json::{Value, json};
+use meshvm_provider_api::{Hash, Kind};
+use meshvm_provider_sim::SimKind;
+use serde_json::json;
 
 use super::STACK;
 
@@ -91,7 +91,8 @@ impl Fleet {
         self
     }
 
-    fn body(&self, name: &str) -> Value {
+    /// Returns what the fleet asks for, with all else as in `frame`.
+    fn desired(&self, frame: DesiredFleet) -> DesiredFleet {
         let Self {
             replicas,
             region,
@@ -104,25 +105,31 @@ impl Fleet {
             unavailable,
             is_member,
         } = self;
-        let mut body = json!({
-            "replicas": replicas,
-            "labels": labels,
-            "sim": {
-                "region": region, "zones": zones, "image": image, "size": size, "tags": tags,
-            },
-            "rollout": {"maxSurge": surge, "maxUnavailable": unavailable},
-            "bootstrap": {"template": USER_DATA},
+        let block = json!({
+            "region": region, "zones": zones, "image": image, "size": size, "tags": tags,
         });
-        if *is_member {
-            body["membership"] = json!({
-                "namespace": "vm",
-                "serviceAccount": "shop",
-                "labels": {"app": name},
-                "ports": {"http": 9080},
-                "service": {"ports": [{"name": "http", "port": 9080}]},
-            });
+        let template = SimKind::new().template(&block, Path::new("/")).unwrap();
+        let membership = json!({
+            "namespace": "vm",
+            "serviceAccount": "shop",
+            "labels": {"app": "shop"},
+            "ports": {"http": 9080},
+            "service": {"ports": [{"name": "http", "port": 9080}]},
+        });
+        let made_from = json!([template.attributes, labels, frame.user_data_hash()]);
+        DesiredFleet {
+            replicas: *replicas,
+            labels: labels.clone(),
+            spec: Hash::of(made_from.to_string()),
+            template,
+            rollout: ResolvedRollout {
+                max_surge: *surge,
+                max_unavailable: *unavailable,
+                ..frame.rollout
+            },
+            membership: is_member.then(|| serde_json::from_value(membership).unwrap()),
+            ..frame
         }
-        body
     }
 }
 
@@ -135,40 +142,48 @@ impl File {
         Self(fleets.into())
     }
 
-    /// Reads and expands the file, as the command line does.
+    /// Returns what the file asks for.
+    ///
+    /// Only a frame goes through the front end: reading a text and rendering a
+    /// bootstrap take longer than applying them.
     pub fn desired(&self) -> Desired {
-        let fleets: BTreeMap<_, _> = self.0.iter().map(|(n, f)| (n, f.body(n))).collect();
-        let text = json!({
-            "apiVersion": "meshvm/v1",
-            "stack": STACK,
-            "mesh": {"manifests": {"path": "mesh"}},
-            "fleets": fleets,
-        });
-        let inputs = Inputs {
-            // JSON is YAML.
-            files: vec![Source {
-                name: "meshvm.yaml".to_owned(),
-                text: text.to_string(),
-            }],
-            base_dir: Path::new("/").to_owned(),
-            ..Inputs::default()
-        };
-        let kinds = providers::kinds(&SimCloud::memory(FaultPlan::default()));
-        let kinds: Vec<&dyn Kind> = kinds.values().map(AsRef::as_ref).collect();
-        let spec = spec::parse(&inputs, &kinds).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let user_data = (USER_DATA.to_owned(), "#cloud-config\n{}\n".to_owned());
-        let files = NamedFiles {
-            templates: [user_data].into(),
-            ..NamedFiles::default()
-        };
-        expand(&spec, &files).unwrap_or_else(|problems| panic!("{problems:?}"))
+        static FRAME: LazyLock<Desired> = LazyLock::new(frame);
+        let mut desired = FRAME.clone();
+        let frame = desired.fleets["frame"].clone();
+        desired.fleets = self
+            .0
+            .iter()
+            .map(|(name, fleet)| ((*name).to_owned(), fleet.desired(frame.clone())))
+            .collect();
+        desired
     }
+}
+
+/// Expands a fleet file as the command line does.
+fn frame() -> Desired {
+    let text = format!(
+        "{{apiVersion: meshvm/v1, stack: {STACK}, mesh: {{manifests: {{path: mesh}}}},\n\
+         fleets: {{frame: {{sim: {{}}, bootstrap: {{template: {USER_DATA}}}}}}}}}"
+    );
+    let name = "meshvm.yaml".to_owned();
+    let inputs = Inputs {
+        files: vec![Source { name, text }],
+        base_dir: Path::new("/").to_owned(),
+        ..Inputs::default()
+    };
+    let spec = spec::parse(&inputs, &[&SimKind::new()]).unwrap_or_else(|all| panic!("{all:?}"));
+    let user_data = (USER_DATA.to_owned(), "#cloud-config\n{}\n".to_owned());
+    let files = NamedFiles {
+        templates: [user_data].into(),
+        ..NamedFiles::default()
+    };
+    expand(&spec, &files).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 impl fmt::Display for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, fleet) in &self.0 {
-            writeln!(f, "  {name}: {}", fleet.body(name))?;
+            writeln!(f, "  {name}: {fleet:?}")?;
         }
         Ok(())
     }

@@ -1,0 +1,44 @@
+//! The JSON Schema that editors are given is the one that the program checks by.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+#[cfg(feature = "local")]
+fn the_committed_schema_is_the_programs() -> Result<(), Box<dyn std::error::Error>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/meshvm.schema.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_meshvm"))
+        .arg("schema")
+        .env_clear()
+        .output()?;
+    let printed = String::from_utf8(output.stdout)?;
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &printed)?;
+    }
+    assert_eq!(
+        std::fs::read_to_string(&path)?,
+        printed,
+        "run `meshvm schema > docs/meshvm.schema.json`"
+    );
+    Ok(())
+}
+
+#[test]
+fn every_example_names_the_schema() -> Result<(), Box<dyn std::error::Error>> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut found = 0;
+    for folder in std::fs::read_dir(examples)? {
+        let path = folder?.path().join("meshvm.yaml");
+        if path.exists() {
+            found += 1;
+            let text = std::fs::read_to_string(&path)?;
+            assert!(
+                text.starts_with("# yaml-language-server: $schema=../../docs/meshvm.schema.json\n"),
+                "{} does not name the schema in its first line",
+                path.display()
+            );
+        }
+    }
+    assert!(found > 0);
+    Ok(())
+}

@@ -200,7 +200,13 @@ fn media(package: &Package, files: &NamedFiles) -> Option<Media> {
 fn spec_hash(template: &Template, labels: &Labels, user_data: &str) -> Hash {
     // The zone is left out: where a machine stands is the planner's choice, and
     // adding a zone must not make the machines of the others outdated.
-    let made_from = serde_json::json!([template.attributes, labels, Hash::of(user_data)]);
+    let Template {
+        scope,
+        zones: _,
+        settings: _,
+        attributes,
+    } = template;
+    let made_from = serde_json::json!([scope, attributes, labels, Hash::of(user_data)]);
     Hash::of(made_from.to_string())
 }
 

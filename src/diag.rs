@@ -1,6 +1,8 @@
 //! What is wrong with a user's input, and where.
 //!
 //! A [`Diagnostic`] is plain data; [`crate::cli`] draws it. Nothing here prints.
+//!
+//! Invariant: no text of a diagnostic holds the credentials of a URL.
 
 use std::fmt;
 use std::ops::Range;
@@ -55,7 +57,7 @@ impl Diagnostic {
     pub fn error(summary: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            summary: summary.into(),
+            summary: masked(&summary.into()),
             place: None,
             hint: None,
         }
@@ -77,7 +79,7 @@ impl Diagnostic {
 
     /// Adds what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(masked(&hint.into()));
         self
     }
 }
@@ -88,5 +90,59 @@ impl fmt::Display for Diagnostic {
             write!(f, "{}:{}:{}: ", place.file, place.line, place.column)?;
         }
         f.write_str(&self.summary)
+    }
+}
+
+/// Returns a text of the same length with `*` for what may be a credential: in anything like
+/// `USER:PASSWORD@HOST` what stands before the `@`, and in a URL what follows its `?`.
+pub fn masked(text: &str) -> String {
+    let is_outside = |c: char| c.is_whitespace() || "\"'`<>()[]{},".contains(c);
+    let mut bytes = text.as_bytes().to_vec();
+    let mut begin = 0;
+    for word in text.split(is_outside) {
+        let after_scheme = word.find("://").map(|at| at + 3);
+        let host = after_scheme.unwrap_or(0);
+        let mut hide = |from: usize, to: usize| bytes[begin + from..begin + to].fill(b'*');
+        if let Some(at) = word.rfind('@').filter(|at| *at >= host)
+            && (after_scheme.is_some() || word[..at].contains(':'))
+        {
+            hide(host, at);
+        }
+        if let (Some(_), Some(query)) = (after_scheme, word.find('?')) {
+            hide(query + 1, word.len());
+        }
+        begin += word.len();
+        begin += text[begin..].chars().next().map_or(0, char::len_utf8);
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_masked_and_nothing_moves() {
+        let cases = [
+            (
+                "ledger: \"s3://AKIA:pass@bucket/x\"",
+                "ledger: \"s3://*********@bucket/x\"",
+            ),
+            ("s3://tökén@b und s3://b/x", "s3://*******@b und s3://b/x"),
+            ("`me:sec/ret@host/x`", "`**********@host/x`"),
+            ("az://box/x?sig=a@b, ok?", "az://*************, ok?"),
+            (
+                "git@host:x a@b.c x@sha256:0 10:30",
+                "git@host:x a@b.c x@sha256:0 10:30",
+            ),
+            ("https://host/a.deb", "https://host/a.deb"),
+            ("ann@[::1], ä", "ann@[::1], ä"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(masked(text), expected);
+            assert_eq!(masked(text).len(), text.len());
+        }
+        let error = Diagnostic::error("`s3://a:secret@b` is bad").with_hint("not s3://a:secret@b");
+        assert!(!format!("{error:?}").contains("secret"));
     }
 }

@@ -159,6 +159,7 @@ impl Engine {
             scopes: &scopes,
             adopt: &adopt,
             expected: &memory.expected,
+            begun: &memory.begun,
             open: &memory.unsettled(),
         };
         let observed = observe::observe(&request, &self.connections, self.mesh.as_deref()).await?;
@@ -216,8 +217,10 @@ impl Hold<'_> {
     /// As [`Engine::look`].
     pub async fn plan(&mut self, desired: Desired, options: Options) -> Result<Plan, EngineError> {
         let (plan, observed) = self.engine.plan(desired, options, &self.memory).await?;
-        // What the listings show by themselves need not be remembered any longer.
+        // What the listings show by themselves need not be remembered any longer, nor
+        // what turned out not to have happened.
         self.memory.expected = observed.behind;
+        self.memory.begun.clear();
         Ok(plan)
     }
 

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::{ErrorClass, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 
-use crate::observed::{Expected, UnsettledBatch};
+use crate::observed::{Expected, Look, UnsettledBatch};
 use crate::plan::Plan;
 use crate::steps::NewBatch;
 
@@ -37,15 +37,17 @@ pub enum Event {
     Begin(Recorded),
     /// It was done.
     Done {
-        /// The machines that it made.
+        /// The machines that it made, or waited for.
         machines: Vec<MachineId>,
     },
-    /// It failed; what it may have done is found by observing.
+    /// It failed; where it may have had an effect all the same, it counts as not ended.
     Failed {
         /// How.
         class: ErrorClass,
         /// What was said.
         message: String,
+        /// The machines that it made.
+        machines: Vec<MachineId>,
     },
     /// What earlier runs did that listings did not show yet when this run began.
     Inherited {
@@ -60,14 +62,14 @@ pub enum Event {
 pub enum Recorded {
     /// Creates a batch; the run's plan has the rest of the request.
     Create(NewBatch),
-    /// Changes machines, which then carry this hash, or no label of the stack.
+    /// Changes machines, or lets them go.
     Change {
         /// Where.
         scope: Scope,
         /// Which.
         machines: Vec<MachineId>,
-        /// The hash in their label afterwards; `None` when they are let go.
-        spec: Option<String>,
+        /// What they look like afterwards; `None` when they are let go.
+        look: Option<Look>,
     },
     /// Deletes machines.
     Delete {
@@ -75,6 +77,11 @@ pub enum Recorded {
         scope: Scope,
         /// Which.
         machines: Vec<MachineId>,
+    },
+    /// Waits for machines, and changes nothing.
+    Await {
+        /// Where.
+        scope: Scope,
     },
     /// Does what can be seen, or done again, at any time.
     Repeatable,
@@ -111,6 +118,8 @@ pub struct Memory {
     pub open: Vec<Open>,
     /// What listings must show, by scope.
     pub expected: BTreeMap<Scope, Expected>,
+    /// What listings will show if the open changes and deletions happened, by scope.
+    pub begun: BTreeMap<Scope, Expected>,
 }
 
 impl Memory {
@@ -125,7 +134,10 @@ impl Memory {
                     key: batch.key,
                     missing: batch.count,
                 }),
-                Recorded::Change { .. } | Recorded::Delete { .. } | Recorded::Repeatable => None,
+                Recorded::Change { .. }
+                | Recorded::Delete { .. }
+                | Recorded::Await { .. }
+                | Recorded::Repeatable => None,
             })
             .collect()
     }
@@ -138,6 +150,17 @@ impl Memory {
 pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) -> Memory {
     let mut memory = Memory::default();
     for run in runs {
+        // Whoever wrote the first entry had settled all that was open before it.
+        if !run.entries.is_empty() {
+            memory.open.clear();
+            memory.begun.clear();
+        }
+        let is_recent = |at, scope: &Scope| now.duration_since(at) < lag(&scope.provider);
+        let recent = |at, end: Option<(&Scope, End<'_>)>, to: &mut BTreeMap<Scope, Expected>| {
+            if let Some((scope, end)) = end.filter(|(scope, _)| is_recent(at, scope)) {
+                end.add_to(to.entry(scope.clone()).or_default());
+            }
+        };
         let mut open: BTreeMap<&str, (&Entry, &Recorded)> = BTreeMap::new();
         for entry in &run.entries {
             match &entry.event {
@@ -146,73 +169,117 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
                 }
                 Event::Done { machines } => {
                     if let Some((_, action)) = open.remove(entry.step.as_str()) {
-                        remember(&mut memory, run, action, machines, |scope| {
-                            now.duration_since(entry.at) < lag(&scope.provider)
-                        });
+                        let end = end(run, action, machines);
+                        recent(entry.at, end, &mut memory.expected);
                     }
                 }
-                Event::Failed { .. } => {
-                    open.remove(entry.step.as_str());
+                Event::Failed {
+                    class, machines, ..
+                } => {
+                    if let Some((_, action @ Recorded::Create(_))) = open.get(entry.step.as_str()) {
+                        let end = end(run, action, machines);
+                        recent(entry.at, end, &mut memory.expected);
+                    }
+                    if !may_have_happened(*class) {
+                        open.remove(entry.step.as_str());
+                    }
                 }
                 Event::Inherited { expected } => {
-                    for (scope, expected) in expected {
-                        if now.duration_since(entry.at) < lag(&scope.provider) {
-                            memory
-                                .expected
-                                .entry(scope.clone())
-                                .or_default()
-                                .extend(expected);
-                        }
+                    let recent = expected
+                        .iter()
+                        .filter(|(scope, _)| is_recent(entry.at, scope));
+                    for (scope, expected) in recent {
+                        let known = memory.expected.entry(scope.clone()).or_default();
+                        known.extend(expected);
                     }
                 }
             }
         }
-        memory
-            .open
-            .extend(open.into_values().map(|(entry, action)| Open {
+        for (entry, action) in open.into_values() {
+            if let Recorded::Change { .. } | Recorded::Delete { .. } = action {
+                recent(entry.at, end(run, action, &[]), &mut memory.begun);
+            }
+            memory.open.push(Open {
                 fence: run.fence,
                 step: entry.step.clone(),
                 at: entry.at,
                 action: action.clone(),
-            }));
+            });
+        }
     }
     memory
 }
 
-fn remember(
-    memory: &mut Memory,
-    run: &Run,
-    action: &Recorded,
-    made: &[MachineId],
-    is_recent: impl Fn(&Scope) -> bool,
-) {
-    let (scope, machines, spec) = match action {
+/// Returns whether a step that failed so, after retries, may have had its effect.
+fn may_have_happened(class: ErrorClass) -> bool {
+    match class {
+        // Of several attempts the last one tells nothing about those before it, and
+        // an update that misses one machine changes the others.
+        ErrorClass::Throttled
+        | ErrorClass::Unavailable
+        | ErrorClass::ReplyLost
+        | ErrorClass::NotFound
+        | ErrorClass::Unrecognized => true,
+        ErrorClass::Capacity
+        | ErrorClass::Quota
+        | ErrorClass::PermissionDenied
+        | ErrorClass::Conflict
+        | ErrorClass::Invalid
+        | ErrorClass::Environment => false,
+    }
+}
+
+/// What listings show once a step has ended.
+enum End<'a> {
+    Looks(Look, &'a [MachineId]),
+    Available(&'a [MachineId]),
+    Gone(&'a [MachineId]),
+}
+
+/// Returns what listings show once `action` has ended with these machines, and where.
+fn end<'a>(
+    run: &'a Run,
+    action: &'a Recorded,
+    machines: &'a [MachineId],
+) -> Option<(&'a Scope, End<'a>)> {
+    match action {
         Recorded::Create(batch) => {
-            let Some(desired) = run.plan.desired.fleets.get(&batch.fleet) else {
-                return;
-            };
-            (
-                &desired.template.scope,
-                made,
-                Some(desired.spec.to_string()),
-            )
+            let desired = run.plan.desired.fleets.get(&batch.fleet)?;
+            let look = Look::made_from(desired.spec.as_str());
+            Some((&desired.template.scope, End::Looks(look, machines)))
         }
         Recorded::Change {
             scope,
             machines,
-            spec,
-        } => (scope, machines.as_slice(), spec.clone()),
-        Recorded::Delete { scope, machines } => (scope, machines.as_slice(), None),
-        Recorded::Repeatable => return,
-    };
-    if !is_recent(scope) {
-        return;
+            look,
+        } => Some(match look {
+            Some(look) => (scope, End::Looks(look.clone(), machines)),
+            None => (scope, End::Gone(machines)),
+        }),
+        Recorded::Delete { scope, machines } => Some((scope, End::Gone(machines))),
+        Recorded::Await { scope } => Some((scope, End::Available(machines))),
+        Recorded::Repeatable => None,
     }
-    let expected = memory.expected.entry(scope.clone()).or_default();
-    for machine in machines {
-        match &spec {
-            Some(spec) => expected.expect(machine, spec),
-            None => expected.expect_gone(machine),
+}
+
+impl End<'_> {
+    fn add_to(self, expected: &mut Expected) {
+        match self {
+            Self::Looks(look, machines) => {
+                for machine in machines {
+                    expected.expect(machine, look.clone());
+                }
+            }
+            Self::Available(machines) => {
+                for machine in machines {
+                    expected.expect_available(machine);
+                }
+            }
+            Self::Gone(machines) => {
+                for machine in machines {
+                    expected.expect_gone(machine);
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use meshvm_provider_api::{Info, Machine, MachineId, Provider, ProviderError, Que
 use thiserror::Error;
 
 use crate::mesh::{Backend, MeshError};
-use crate::observed::{Expected, Observed, ObservedMachine, UnsettledBatch};
+use crate::observed::{Expected, Look, Observed, ObservedMachine, UnsettledBatch};
 use crate::providers::Connections;
 
 /// What to look at.
@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub adopt: &'a BTreeMap<Scope, Vec<MachineId>>,
     /// What listings must show, after what recent runs did.
     pub expected: &'a BTreeMap<Scope, Expected>,
+    /// What they show as well if the changes and deletions happened that a run left open.
+    pub begun: &'a BTreeMap<Scope, Expected>,
     /// Batches that an interrupted run may have sent.
     pub open: &'a [UnsettledBatch],
 }
@@ -108,31 +110,27 @@ async fn observe_scope(
     let kind = connections.kind(scope).map_err(failed)?;
     let provider = connections.open(scope, None).await.map_err(failed)?;
     let query = Query::Stack(request.stack.to_owned());
-    let mut machines = provider.observe(&query).await.map_err(failed)?;
-    let behind = match request.expected.get(scope) {
-        Some(expected) => {
-            let behind = behind(&machines, expected);
-            machines.retain(|machine| !expected.absent.contains(&machine.id));
-            catch_up(
-                &mut machines,
-                &behind,
-                provider.as_ref(),
-                kind.info(),
-                request.stack,
-            )
-            .await
-            .map_err(failed)?;
-            behind
-        }
-        None => Expected::default(),
-    };
-    let adoptable = match request.adopt.get(scope) {
+    let mut seen = provider.observe(&query).await.map_err(failed)?;
+    let late = Late::of(
+        &seen,
+        request.expected.get(scope).unwrap_or(&Expected::default()),
+        request.begun.get(scope).unwrap_or(&Expected::default()),
+    );
+    let behind = late
+        .catch_up(&mut seen, provider.as_ref(), kind.info(), request.stack)
+        .await
+        .map_err(failed)?;
+    let mut adoptable = match request.adopt.get(scope) {
         Some(ids) => provider
             .observe(&Query::Machines(ids.clone()))
             .await
             .map_err(failed)?,
         None => Vec::new(),
     };
+    // Either listing may be late with an adoption that was done already.
+    adoptable.retain(|machine| seen.iter().all(|own| own.id != machine.id));
+    let is_own = |machine: &mut Machine| is_of(request.stack, machine);
+    seen.extend(adoptable.extract_if(.., is_own));
     let placed = |machines: Vec<Machine>| {
         machines
             .into_iter()
@@ -143,64 +141,107 @@ async fn observe_scope(
             .collect()
     };
     Ok(Seen {
-        machines: placed(machines),
+        machines: placed(seen),
         adoptable: placed(adoptable),
         behind,
     })
 }
 
-/// Returns what of the expected a listing does not show.
-fn behind(listed: &[Machine], expected: &Expected) -> Expected {
-    let by_id: BTreeMap<&MachineId, &Machine> = listed.iter().map(|m| (&m.id, m)).collect();
-    let spec = |id: &MachineId| by_id.get(id).and_then(|m| m.labels.get(labels::SPEC));
-    Expected {
-        present: expected
-            .present
-            .iter()
-            .filter(|(id, wanted)| spec(id) != Some(wanted))
-            .map(|(id, wanted)| (id.clone(), wanted.clone()))
-            .collect(),
-        absent: expected
-            .absent
-            .iter()
-            .filter(|id| by_id.contains_key(id))
-            .cloned()
-            .collect(),
+/// What a listing does not show, though it did happen or may have.
+struct Late {
+    /// Machines that are not the stack's any more, and listed.
+    gone: BTreeSet<MachineId>,
+    /// Machines to ask for by id, and what to see of each before it is believed.
+    wanted: BTreeMap<MachineId, Wanted>,
+}
+
+/// What to see of a machine.
+enum Wanted {
+    /// It looks so.
+    Look(Look),
+    /// It is not the stack's.
+    Gone,
+}
+
+impl Late {
+    /// Finds out; `expected` did happen, `begun` came after it and may have happened.
+    fn of(listed: &[Machine], expected: &Expected, begun: &Expected) -> Self {
+        let by_id: BTreeMap<&MachineId, &Machine> = listed.iter().map(|m| (&m.id, m)).collect();
+        let mut wanted = BTreeMap::new();
+        for (id, look) in expected.present.iter().chain(&begun.present) {
+            // What is begun is wanted in place of what was before.
+            if by_id.get(id).is_some_and(|machine| look.is_of(machine)) {
+                wanted.remove(id);
+            } else {
+                wanted.insert(id.clone(), Wanted::Look(look.clone()));
+            }
+        }
+        for id in &begun.absent {
+            if by_id.contains_key(id) || expected.present.contains_key(id) {
+                wanted.insert(id.clone(), Wanted::Gone);
+            }
+        }
+        let gone = expected.absent.iter();
+        Self {
+            gone: gone.filter(|id| by_id.contains_key(id)).cloned().collect(),
+            wanted,
+        }
+    }
+
+    /// Asks by id until everything wanted is seen, or the provider's patience is over: what is
+    /// not seen then did not happen, or was undone since. Returns what did happen.
+    async fn catch_up(
+        mut self,
+        machines: &mut Vec<Machine>,
+        provider: &dyn Provider,
+        info: &Info,
+        stack: &str,
+    ) -> Result<Expected, ProviderError> {
+        machines.retain(|machine| !self.gone.contains(&machine.id));
+        let mut happened = Expected {
+            absent: self.gone,
+            ..Expected::default()
+        };
+        if self.wanted.is_empty() {
+            return Ok(happened);
+        }
+        let mut known: BTreeMap<MachineId, Machine> =
+            machines.drain(..).map(|m| (m.id.clone(), m)).collect();
+        for look in 0..=info.polls {
+            if look > 0 {
+                tokio::time::sleep(info.poll).await;
+            }
+            let query = Query::Machines(self.wanted.keys().cloned().collect());
+            for id in self.wanted.keys() {
+                known.remove(id);
+            }
+            for machine in provider.observe(&query).await? {
+                if is_of(stack, &machine) {
+                    known.insert(machine.id.clone(), machine);
+                }
+            }
+            self.wanted.retain(|id, wanted| match (wanted, known.get(id)) {
+                (Wanted::Look(look), Some(machine)) if look.is_of(machine) => {
+                    happened.expect(id, std::mem::take(look));
+                    false
+                }
+                (Wanted::Gone, None) => {
+                    happened.expect_gone(id);
+                    false
+                }
+                (Wanted::Look(_) | Wanted::Gone, _) => true,
+            });
+            if self.wanted.is_empty() {
+                break;
+            }
+        }
+        machines.extend(known.into_values());
+        Ok(happened)
     }
 }
 
-/// Asks by id for machines that were made or changed and are not listed as such,
-/// until they are, or until the provider's patience is over: then they are really gone.
-async fn catch_up(
-    machines: &mut Vec<Machine>,
-    behind: &Expected,
-    provider: &dyn Provider,
-    info: &Info,
-    stack: &str,
-) -> Result<(), ProviderError> {
-    let mut wanted = behind.present.clone();
-    for look in 0..=info.polls {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        if look > 0 {
-            tokio::time::sleep(info.poll).await;
-        }
-        let query = Query::Machines(wanted.keys().cloned().collect());
-        for fresh in provider.observe(&query).await? {
-            if fresh.labels.get(labels::STACK).map(String::as_str) != Some(stack) {
-                continue;
-            }
-            if fresh.labels.get(labels::SPEC) == wanted.get(&fresh.id) {
-                wanted.remove(&fresh.id);
-            }
-            match machines.iter_mut().find(|machine| machine.id == fresh.id) {
-                Some(stale) => *stale = fresh,
-                None => machines.push(fresh),
-            }
-        }
-    }
-    Ok(())
+fn is_of(stack: &str, machine: &Machine) -> bool {
+    machine.labels.get(labels::STACK).map(String::as_str) == Some(stack)
 }
 
 /// Returns the batches that no listing shows in full.

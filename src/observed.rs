@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_provider_api::labels::{BatchKey, Ownership};
-use meshvm_provider_api::{Machine, MachineId, Scope};
+use meshvm_provider_api::labels::{self, BatchKey, Labels, Ownership};
+use meshvm_provider_api::{Machine, MachineId, Power, Scope, Update};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::mesh::Object;
 
@@ -57,17 +58,23 @@ pub struct UnsettledBatch {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expected {
-    /// Machines that exist, with the hash that their label has.
-    pub present: BTreeMap<MachineId, String>,
+    /// Machines that exist, and what is seen of them when the listing is not late.
+    pub present: BTreeMap<MachineId, Look>,
     /// Machines that are not the stack's any more.
     pub absent: BTreeSet<MachineId>,
 }
 
 impl Expected {
-    /// Expects a machine with a hash in its label.
-    pub fn expect(&mut self, machine: &MachineId, spec: &str) {
+    /// Expects a machine with a look, whatever was expected of it before.
+    pub fn expect(&mut self, machine: &MachineId, look: Look) {
         self.absent.remove(machine);
-        self.present.insert(machine.clone(), spec.to_owned());
+        self.present.insert(machine.clone(), look);
+    }
+
+    /// Expects that a machine is available, beside what is expected of it already.
+    pub fn expect_available(&mut self, machine: &MachineId) {
+        self.absent.remove(machine);
+        self.present.entry(machine.clone()).or_default().available = true;
     }
 
     /// Expects that a machine is not the stack's any more.
@@ -78,8 +85,8 @@ impl Expected {
 
     /// Adds what is expected later; the later wins.
     pub fn extend(&mut self, later: &Self) {
-        for (machine, spec) in &later.present {
-            self.expect(machine, spec);
+        for (machine, look) in &later.present {
+            self.expect(machine, look.clone());
         }
         for machine in &later.absent {
             self.expect_gone(machine);
@@ -89,5 +96,71 @@ impl Expected {
     /// Returns whether nothing is expected.
     pub fn is_empty(&self) -> bool {
         self.present.is_empty() && self.absent.is_empty()
+    }
+}
+
+/// What is seen of a machine after something was done to it, and not before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Look {
+    /// Labels that it has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: Labels,
+    /// Attributes that it has; `None` for those that it has no more.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Option<Value>>,
+    /// Whether it was started, so that it is not stopped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub started: bool,
+    /// Whether it was seen available.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub available: bool,
+}
+
+impl Look {
+    /// Returns the look of a machine made from something with this hash.
+    pub fn made_from(spec: &str) -> Self {
+        Self {
+            labels: Labels::from([(labels::SPEC.to_owned(), spec.to_owned())]),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the look of machines after an update; `None` when it lets them go.
+    pub fn after(update: &Update) -> Option<Self> {
+        let Update {
+            machines: _,
+            template,
+            attributes,
+            start,
+            set_labels,
+            remove_labels,
+        } = update;
+        if remove_labels.iter().any(|label| label == labels::STACK) {
+            return None;
+        }
+        let value = |name: &String| template.as_ref()?.attributes.get(name).cloned();
+        Some(Self {
+            labels: set_labels.clone(),
+            attributes: attributes.iter().map(|n| (n.clone(), value(n))).collect(),
+            started: *start,
+            available: false,
+        })
+    }
+
+    /// Returns whether a machine looks so.
+    pub fn is_of(&self, machine: &Machine) -> bool {
+        let Self {
+            labels,
+            attributes,
+            started,
+            available,
+        } = self;
+        labels.iter().all(|(k, v)| machine.labels.get(k) == Some(v))
+            && attributes
+                .iter()
+                .all(|(k, v)| machine.attributes.get(k) == v.as_ref())
+            && !(*started && machine.power == Power::Stopped)
+            && (!*available || machine.is_available())
     }
 }

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use meshvm_provider_api::MachineId;
 use tokio::task::JoinSet;
 
 use super::worker::{Done, Worker};
@@ -189,7 +188,7 @@ impl Dispatcher<'_> {
         }
         let entries: Vec<Entry> = ended
             .iter()
-            .map(|(index, result)| self.entry(*index, event(result)))
+            .map(|(index, result)| self.entry(*index, self.event(*index, result)))
             .collect();
         self.journal.append(&entries).await?;
         for (index, result) in ended {
@@ -212,28 +211,24 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
+    fn event(&self, index: usize, result: &Result<Done, Failure>) -> Event {
+        let machines = self.worker.machines(index);
+        match result {
+            Ok(_) => Event::Done { machines },
+            Err(failure) => Event::Failed {
+                class: failure.class,
+                message: failure.message.clone(),
+                machines,
+            },
+        }
+    }
+
     fn entry(&self, index: usize, event: Event) -> Entry {
         Entry {
             at: (self.settings.now)(),
             step: self.graph.steps[index].id.clone(),
             event,
         }
-    }
-}
-
-fn event(result: &Result<Done, Failure>) -> Event {
-    match result {
-        Ok(done) => Event::Done {
-            machines: done
-                .made
-                .iter()
-                .map(|m| m.id.clone())
-                .collect::<Vec<MachineId>>(),
-        },
-        Err(failure) => Event::Failed {
-            class: failure.class,
-            message: failure.message.clone(),
-        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settles what an interrupted run left open, before anything is planned.
 //!
-//! Only creations need it: every other step is found done or not by observing,
-//! and may be planned again. A batch that may have been sent is sent again with
+//! Only creations need it: every other step is found done or not by observing
+//! (see [`crate::observe`]), and may be planned again. A batch that may have been sent is sent again with
 //! its own key and its own frozen request, which yields exactly its machines;
 //! when it is too old for a listing to miss, the listing alone decides.
 
@@ -11,6 +11,7 @@ use meshvm_provider_api::{Batch, Machine, MachineId, ProviderError, Query};
 use thiserror::Error;
 
 use crate::journal::{Memory, Recorded, Run};
+use crate::observed::Look;
 use crate::providers::Connections;
 use crate::steps::NewBatch;
 
@@ -67,9 +68,9 @@ pub async fn settle(
             .expected
             .entry(request.template.scope.clone())
             .or_default();
-        let spec = request.ownership.spec.to_string();
+        let look = Look::made_from(request.ownership.spec.as_str());
         for machine in &machines {
-            expected.expect(machine, &spec);
+            expected.expect(machine, look.clone());
         }
         settled.push(Settled {
             batch: batch.clone(),

@@ -16,12 +16,14 @@ pub struct Request<'a> {
     pub ids: &'a [MachineId],
     /// The time between two looks.
     pub poll: Duration,
-    /// How many looks a machine may be missing from the listing.
+    /// How many looks a machine may be missing from the listing, or shown as it was.
     pub polls: u32,
     /// How long they must stay ready.
     pub min_ready: Duration,
     /// How long they may take.
     pub timeout: Duration,
+    /// Tells whether a machine is shown as it was before it was changed.
+    pub is_stale: &'a (dyn Fn(&Machine) -> bool + Sync),
 }
 
 /// Waits until all machines are available, and stay so for `min_ready`.
@@ -40,12 +42,17 @@ pub async fn until_ready(
     let begun = Instant::now();
     let mut ready_since: Option<Instant> = None;
     let mut unseen = 0;
+    let mut stale_looks = 0;
     let mut last_told = String::new();
     loop {
         let query = Query::Machines(request.ids.to_vec());
         let machines = provider.observe(&query).await?;
-        check_failed(request, &machines)?;
-        let available = machines.iter().filter(|m| m.is_available()).count();
+        let (stale, current): (Vec<&Machine>, Vec<&Machine>) = machines
+            .iter()
+            .partition(|machine| stale_looks < request.polls && (request.is_stale)(machine));
+        stale_looks += u32::from(!stale.is_empty());
+        check_failed(request, &current)?;
+        let available = current.iter().filter(|m| m.is_available()).count();
         let line = format!("{available}/{} ready", request.ids.len());
         if line != last_told {
             told(&line);
@@ -74,7 +81,7 @@ pub async fn until_ready(
     }
 }
 
-fn check_failed(request: &Request<'_>, machines: &[Machine]) -> Result<(), ProviderError> {
+fn check_failed(request: &Request<'_>, machines: &[&Machine]) -> Result<(), ProviderError> {
     let failed: Vec<String> = machines
         .iter()
         .filter_map(|machine| Some(format!("{} {}", machine.name, machine.failure()?)))

@@ -1,14 +1,15 @@
 //! Does one step. It decides nothing and writes no journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use meshvm_provider_api::labels;
-use meshvm_provider_api::{ErrorClass, Machine, MachineId, ProviderError, Scope};
+use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Scope};
 
 use super::{Failure, Progress, wait};
 use crate::journal::Recorded;
+use crate::observed::Look;
 use crate::mesh::{Backend, MeshError, objects};
 use crate::plan::Plan;
 use crate::providers::Connections;
@@ -66,18 +67,25 @@ impl Worker {
             Op::Change { scope, update } => Recorded::Change {
                 scope: scope.clone(),
                 machines: update.machines.clone(),
-                spec: update.set_labels.get(labels::SPEC).cloned(),
+                look: Look::after(update),
             },
             Op::Delete { scope, machines } => Recorded::Delete {
                 scope: scope.clone(),
                 machines: machines.clone(),
             },
-            Op::Prepare { .. }
-            | Op::Await { .. }
-            | Op::Enter { .. }
-            | Op::Write { .. }
-            | Op::Prune { .. } => Recorded::Repeatable,
+            Op::Await { scope, .. } => Recorded::Await {
+                scope: scope.clone(),
+            },
+            Op::Prepare { .. } | Op::Enter { .. } | Op::Write { .. } | Op::Prune { .. } => {
+                Recorded::Repeatable
+            }
         }
+    }
+
+    /// Returns the machines that a step made, or waited for.
+    pub fn machines(&self, index: usize) -> Vec<MachineId> {
+        let machines = self.created(&[index]).into_iter();
+        machines.map(|machine| machine.id).collect()
     }
 
     /// Does a step.
@@ -110,10 +118,21 @@ impl Worker {
                 min_ready,
                 timeout,
             } => {
-                let ids = self.created(created).into_iter().map(|machine| machine.id);
+                let created = self.created(created).into_iter().map(|machine| machine.id);
+                let existing: BTreeSet<&MachineId> = machines.iter().map(|m| &m.id).collect();
                 let ids: Vec<MachineId> =
-                    ids.chain(machines.iter().map(|m| m.id.clone())).collect();
+                    created.chain(existing.iter().copied().cloned()).collect();
+                let desired = self.fleet(fleet)?;
                 let kind = self.connections.kind(scope)?;
+                // What was just started or restarted may be shown as it was before, and
+                // ready: it counts only once it is shown as what it was made into.
+                let is_stale = |machine: &Machine| {
+                    existing.contains(&machine.id)
+                        && (machine.power == Power::Stopped
+                            || machine.labels.get(labels::SPEC).map(String::as_str)
+                                != Some(desired.spec.as_str())
+                            || !kind.compare(&desired.template, machine).is_empty())
+                };
                 let provider = self.connections.open(scope, None).await?;
                 let request = wait::Request {
                     fleet,
@@ -122,6 +141,7 @@ impl Worker {
                     polls: kind.info().polls,
                     min_ready: *min_ready,
                     timeout: *timeout,
+                    is_stale: &is_stale,
                 };
                 let told = |line: &str| (self.listener)(Progress::Working(step, line));
                 let ready = wait::until_ready(provider.as_ref(), &request, &told).await?;

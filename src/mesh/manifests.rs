@@ -97,12 +97,18 @@ impl Manifests {
                 path: path.clone(),
                 reason,
             })?;
+            let found = read(&path)?;
             // A file that is right already is nobody's business, not even when it was
             // released and is the stack's no more.
-            if read(&path)?.as_deref() != Some(text.as_str()) {
-                self.check_owner(stack, &object.reference, &path)?;
-                outdated.push((path, text));
+            if found.as_deref() == Some(text.as_str()) {
+                continue;
             }
+            // What was released and nobody has touched since is taken back: by a machine
+            // that is adopted again, or that an interrupted run did not let go in the end.
+            if found != render(stack, &object.released()).ok() {
+                self.check_owner(stack, &object.reference, &path)?;
+            }
+            outdated.push((path, text));
         }
         for (path, text) in outdated {
             replace(&path, &text).map_err(|source| refused("write", &path, source))?;
@@ -183,7 +189,7 @@ pub fn render(stack: &str, object: &Object) -> Result<String, String> {
     let header = if object.is_of(stack) {
         header(stack)
     } else {
-        String::new()
+        format!("# Released by meshvm from stack {stack}; it is yours now.\n")
     };
     Ok(format!("{header}{yaml}"))
 }

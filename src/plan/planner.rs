@@ -171,16 +171,15 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
         if !input.options.covers(fleet) {
             return Err(PlanError::NotTargeted(id.0.clone(), fleet.clone()));
         }
-        let found = input
-            .observed
-            .adoptable
-            .iter()
-            .find(|m| m.machine.id == *id);
-        let Some(found) = found else {
+        let found = input.observed.adoptable.iter().chain(machines);
+        let Some(found) = found.into_iter().find(|m| m.machine.id == *id) else {
             return Err(PlanError::NothingToAdopt(id.clone(), fleet.clone()));
         };
-        if let Some(owned) = found.ownership() {
-            return Err(PlanError::Owned(id.clone(), owned.stack));
+        match found.ownership() {
+            // An interrupted run got that far: the rest of it is still to be done.
+            Some(owned) if owned.stack == input.desired.stack && owned.fleet == *fleet => {}
+            Some(owned) => return Err(PlanError::Owned(id.clone(), owned.stack)),
+            None => {}
         }
     }
     Ok(())

@@ -145,8 +145,8 @@ pub(super) fn differences(
     if observed.scope != desired.template.scope {
         all.push(Difference {
             attribute: "scope".to_owned(),
-            before: Some(observed.scope.to_string()),
-            after: Some(desired.template.scope.to_string()),
+            before: Some(json(observed.scope.to_string())),
+            after: Some(json(desired.template.scope.to_string())),
             mutability: Mutability::Replace,
         });
     }
@@ -157,8 +157,8 @@ pub(super) fn differences(
         if *before != after {
             all.push(Difference {
                 attribute: "userData".to_owned(),
-                before: Some(before.to_string()),
-                after: Some(after.to_string()),
+                before: Some(json(before.as_str())),
+                after: Some(json(after.as_str())),
                 mutability: Mutability::Replace,
             });
         }
@@ -168,11 +168,16 @@ pub(super) fn differences(
         if has != Some(wanted) {
             all.push(Difference {
                 attribute: format!("labels.{key}"),
-                before: has.cloned(),
-                after: Some(wanted.clone()),
+                before: has.map(|has| json(has.as_str())),
+                after: Some(json(wanted.as_str())),
                 mutability: Mutability::InPlace,
             });
         }
     }
     all
+}
+
+/// Returns text as a difference holds it.
+fn json(text: impl Into<serde_json::Value>) -> String {
+    text.into().to_string()
 }

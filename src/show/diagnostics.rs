@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Severity, masked};
 
 /// Returns problems as text, with the lines of `sources` that they are in.
 pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String>) -> String {
+    // The text of a file shows what is wrong with it, and not its secrets to whoever reads a log.
+    let sources: BTreeMap<&String, String> = sources
+        .iter()
+        .map(|(name, text)| (name, masked(text)))
+        .collect();
     let renderer = Renderer::styled();
     let mut text = String::new();
     for diagnostic in diagnostics {

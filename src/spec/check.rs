@@ -72,6 +72,16 @@ pub(super) fn ledger(url: &str, checker: &mut Checker<'_>) {
         checker.error(&path, format!("a ledger cannot be at `{scheme}://`"), hint);
         return;
     };
+    // Wherever the URL is shown or kept, a secret in it would be, too.
+    if !matches!(scheme, "memory" | "file") && rest.contains(['@', ':', '?', '#']) {
+        let summary = "the ledger's URL holds more than a name and a path".to_owned();
+        let hint = format!(
+            "write it as {example}; credentials, account and endpoint come from the environment \
+             (AWS_*, GOOGLE_* or AZURE_*)"
+        );
+        checker.error(&path, summary, hint);
+        return;
+    }
     let place = match scheme {
         "memory" => Some(rest),
         "file" => Some(rest).filter(|path| !path.is_empty()),

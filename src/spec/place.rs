@@ -5,9 +5,9 @@
 //!
 //! Invariants:
 //! 1. A [`Place`] lies inside its file, on character boundaries and within one line.
-//! 2. Its `text` is exactly what the file has at its `span`.
+//! 2. Its `text` is exactly what the file has at its `span`, but for credentials.
 
-use crate::diag::Place;
+use crate::diag::{Place, masked};
 
 use super::Source;
 
@@ -94,7 +94,7 @@ impl Files {
             column: before.chars().count() + 1,
             span: start..start + text.len(),
             field: at.field.clone(),
-            text: text.to_owned(),
+            text: masked(text),
         })
     }
 

@@ -1,6 +1,11 @@
 //! The one integration binary: every test that needs more than one module.
 
+mod broken;
 mod crash;
+mod kill;
+#[cfg(feature = "local")]
+mod machines;
 mod schema;
 mod support;
 mod scenarios;
+mod golden;

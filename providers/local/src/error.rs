@@ -168,7 +168,7 @@ fn network_class(error: &NetworkError) -> ErrorClass {
         NetworkError::Tool(_)
         | NetworkError::File(_)
         | NetworkError::Damaged { .. }
-        | NetworkError::Routes { .. }
+        | NetworkError::Ip { .. }
         | NetworkError::NoSubnet
         | NetworkError::Taken { .. }
         | NetworkError::NoAddress { .. } => ErrorClass::Environment,
@@ -222,7 +222,7 @@ fn network_hint(error: &NetworkError) -> Option<String> {
             Some("free that network, or destroy these machines so that they get another".to_owned())
         }
         NetworkError::Damaged { .. }
-        | NetworkError::Routes { .. }
+        | NetworkError::Ip { .. }
         | NetworkError::NoSubnet
         | NetworkError::Full { .. }
         | NetworkError::NoAddress { .. } => None,

@@ -12,34 +12,30 @@
 //!    the lock of the computer; a subnet is claimed before an address of it is handed out.
 
 mod firewall;
+mod links;
 mod shared;
 mod subnet;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::files::{self, FileError};
 use crate::names::Names;
 use crate::record::Record;
 use crate::tools::{Tool, ToolError, Tools};
 
+use links::{Route, device_exists};
 use shared::Claim;
 pub(crate) use shared::Shared;
 pub(crate) use subnet::{Net, Subnet};
 
-/// Where the system lists its network devices.
-const DEVICES: &str = "/sys/class/net";
 /// Where `ip netns` keeps namespaces.
 const NAMESPACES: &str = "/run/netns";
 /// The wait before something is tried again.
 const AGAIN: Duration = Duration::from_millis(50);
-/// The most bytes in a packet where no default route says.
-const MTU: u32 = 1500;
 
 /// Something is wrong with the network.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +54,9 @@ pub(crate) enum NetworkError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The routes of this computer could not be understood.
-    #[error("the answer of `ip route` cannot be read")]
-    Routes {
+    /// What `ip` says could not be understood.
+    #[error("the answer of `ip` cannot be read")]
+    Ip {
         /// What is wrong with it.
         source: serde_json::Error,
     },
@@ -124,9 +120,9 @@ impl Network {
         let plan = match known {
             Some(plan) => plan,
             None => {
-                let (routes, _) = self.routes()?;
                 let mut taken = shared.taken(&bridge)?;
-                taken.extend(routes.into_iter().map(|(net, _)| net));
+                let others = self.foreign(links::routes(&self.tools)?);
+                taken.extend(others.iter().filter_map(|route| route.net));
                 let subnet = Subnet::choose(&taken).ok_or(NetworkError::NoSubnet)?;
                 let next = subnet::FIRST;
                 Plan { subnet, next }
@@ -177,7 +173,7 @@ impl Network {
 
     fn is_up(&self, plan: &Plan) -> Result<bool, NetworkError> {
         let bridge = self.names.bridge();
-        Ok(shared::claim(&bridge)? == Some(self.claim(plan, true)) && device_exists(&bridge))
+        Ok(shared::claim(&bridge)? == Some(self.claim(plan, true)) && device_exists(&bridge)?)
     }
 
     /// Brings the network up; safe to repeat.
@@ -190,16 +186,15 @@ impl Network {
 
     fn bring_up(&self, shared: &Shared, plan: &Plan) -> Result<(), NetworkError> {
         let subnet = plan.subnet;
-        let (taken, mtu) = self.routes()?;
-        let taken = taken
-            .into_iter()
-            .find(|(net, _)| subnet.net().overlaps(*net));
-        if let Some((_, device)) = taken {
+        let routes = links::routes(&self.tools)?;
+        let mtu = links::default_mtu(&self.tools, &routes)?;
+        let overlaps = |route: &Route| route.net.is_some_and(|net| subnet.net().overlaps(net));
+        if let Some(Route { device, .. }) = self.foreign(routes).into_iter().find(overlaps) {
             return Err(NetworkError::Taken { subnet, device });
         }
         let bridge = self.names.bridge();
         let mut commands = String::new();
-        if !device_exists(&bridge) {
+        if !device_exists(&bridge)? {
             let mac = self.names.bridge_mac();
             commands += &format!("link add {bridge} address {mac} mtu {mtu} type bridge\n");
         }
@@ -239,7 +234,7 @@ impl Network {
 
     fn bring_down(&self) -> Result<(), NetworkError> {
         let bridge = self.names.bridge();
-        if device_exists(&bridge) {
+        if device_exists(&bridge)? {
             self.tools.run(Tool::Ip, ["link", "del", &bridge])?;
         }
         let table = self.names.table();
@@ -272,7 +267,7 @@ impl Network {
         let namespace = self.names.unit(&record.name);
         let cable = self.names.cable(address);
         let mac = self.names.mac(address);
-        let mtu = mtu(&bridge);
+        let mtu = links::mtu(&self.tools, &bridge)?;
         let outside = format!(
             "netns add {namespace}\n\
              link add {cable} mtu {mtu} type veth peer name host0 address {mac} mtu {mtu} netns {namespace}\n\
@@ -294,7 +289,7 @@ impl Network {
         let mut commands = String::new();
         if let Some(address) = record.address {
             let cable = self.names.cable(address);
-            if device_exists(&cable) {
+            if device_exists(&cable)? {
                 commands += &format!("link del {cable}\n");
             }
         }
@@ -308,33 +303,12 @@ impl Network {
         Ok(())
     }
 
-    /// Returns where this computer routes what to, but for our own bridge; and the most bytes in a packet.
-    fn routes(&self) -> Result<(Vec<(Net, String)>, u32), NetworkError> {
-        let args = ["-json", "-4", "route", "show", "table", "all"];
-        let told = self.tools.run(Tool::Ip, args)?;
-        let routes = routes(&told).map_err(|source| NetworkError::Routes { source })?;
-        let default = routes.iter().find(|(dst, _)| dst == "default");
-        let mtu = default.map_or(MTU, |(_, device)| mtu(device));
+    /// Returns the routes that are not the bridge's own.
+    fn foreign(&self, mut routes: Vec<Route>) -> Vec<Route> {
         let bridge = self.names.bridge();
-        let taken = routes
-            .into_iter()
-            .filter(|(_, device)| *device != bridge)
-            .filter_map(|(dst, device)| Some((Net::parse(&dst)?, device)))
-            .collect();
-        Ok((taken, mtu))
+        routes.retain(|route| route.device != bridge);
+        routes
     }
-}
-
-/// Reads destinations and devices out of the routes as `ip -json` tells them.
-fn routes(told: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
-    // Without any route, `ip` says nothing at all.
-    if told.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let routes: Vec<Value> = serde_json::from_str(told)?;
-    let text = |route: &Value, key| route.get(key).and_then(Value::as_str).map(str::to_owned);
-    let pair = |route: &Value| Some((text(route, "dst")?, text(route, "dev").unwrap_or_default()));
-    Ok(routes.iter().filter_map(pair).collect())
 }
 
 /// Repeats what looks before it changes anything, when a program fails.
@@ -349,32 +323,4 @@ fn again<T>(work: impl Fn() -> Result<T, NetworkError>) -> Result<T, NetworkErro
         }
     }
     work()
-}
-
-fn device_exists(name: &str) -> bool {
-    Path::new(DEVICES).join(name).exists()
-}
-
-fn mtu(device: &str) -> u32 {
-    let file = Path::new(DEVICES).join(device).join("mtu");
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.trim().parse().unwrap_or(MTU)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_are_read() {
-        let told = r#"[{"dst":"default","gateway":"192.0.2.1","dev":"eth0","flags":[]},
-            {"dst":"10.231.0.0/16","dev":"br0","protocol":"kernel"},
-            {"type":"unreachable","dst":"10.9.0.0/16","flags":[]},
-            {"type":"local","dst":"127.0.0.1","dev":"lo","table":"local"}]"#;
-        let found = routes(told).unwrap();
-        let devices: Vec<_> = found.iter().map(|(_, device)| device.as_str()).collect();
-        assert_eq!(devices, ["eth0", "br0", "", "lo"]);
-        assert_eq!(routes("").unwrap(), []);
-        assert!(routes("Error").is_err());
-    }
 }

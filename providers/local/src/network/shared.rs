@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Net, NetworkError, Subnet, device_exists};
+use super::links::device_exists;
+use super::{Net, NetworkError, Subnet};
 use crate::files::{self, doing};
 use crate::locks::Lock;
 use crate::names::PREFIX;
@@ -85,7 +86,7 @@ impl Shared {
                 continue;
             }
             if let Some(claim) = claim(&name)?
-                && (claim.plan.exists() || device_exists(&name))
+                && (claim.plan.exists() || device_exists(&name)?)
             {
                 found.push((name, claim));
             }
@@ -115,7 +116,11 @@ impl Shared {
     pub(super) fn give_up(&self, bridge: &str) -> Result<(), NetworkError> {
         let folder = Path::new(FOLDER);
         let others = self.others(bridge)?;
-        if !others.iter().any(|(name, _)| device_exists(name)) {
+        let mut up = false;
+        for (name, _) in &others {
+            up |= device_exists(name)?;
+        }
+        if !up {
             let note = folder.join(FORWARD_BEFORE);
             if let Some(before) = files::read(&note)? {
                 let switch = Path::new(FORWARD);

@@ -1,6 +1,5 @@
 //! The rules that every provider keeps, on real containers.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
@@ -93,5 +92,5 @@ async fn containers_keep_every_rule() {
     let containers = Containers(Ground::new());
     suite(&containers).await;
     fs::remove_file(containers.0.data_dir.with_added_extension("abc")).unwrap();
-    assert_eq!(containers.0.leftovers(), BTreeSet::new());
+    containers.0.assert_clean("at the end").await;
 }

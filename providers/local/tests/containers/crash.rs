@@ -147,7 +147,7 @@ async fn a_killed_create_is_finished_by_the_same_create() {
         let ids: Vec<MachineId> = machines.into_iter().map(|m| m.id).collect();
         one_system_each(&ground, &ids);
         provider.delete(STACK, &ids).await.unwrap();
-        assert_eq!(ground.leftovers(), BTreeSet::new(), "moment {moment}");
+        ground.assert_clean(&format!("moment {moment}")).await;
         key = Uuid::new_v4();
     }
     ground.clear().await;
@@ -199,12 +199,9 @@ async fn a_killed_create_is_undone_by_a_delete() {
         let ids: Vec<MachineId> = ground.list().await.into_iter().map(|m| m.id).collect();
         provider.delete(STACK, &ids).await.unwrap();
         assert_eq!(ground.list().await, []);
-        assert_eq!(
-            ground.leftovers(),
-            BTreeSet::new(),
-            "moment {}",
-            moments.next
-        );
+        ground
+            .assert_clean(&format!("moment {}", moments.next))
+            .await;
     }
     ground.clear().await;
 }
@@ -233,7 +230,7 @@ async fn a_killed_delete_is_finished_by_the_same_delete() {
             let ids: Vec<MachineId> = machines.into_iter().map(|m| m.id).collect();
             provider.delete(STACK, &ids).await.unwrap();
         }
-        assert_eq!(ground.leftovers(), BTreeSet::new(), "moment {moment}");
+        ground.assert_clean(&format!("moment {moment}")).await;
         if !more {
             break;
         }

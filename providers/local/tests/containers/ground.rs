@@ -93,7 +93,23 @@ impl Ground {
     pub async fn clear(self) {
         let machines: Vec<MachineId> = self.list().await.into_iter().map(|m| m.id).collect();
         self.open().await.delete(STACK, &machines).await.unwrap();
-        assert_eq!(self.leftovers(), BTreeSet::new());
+        self.assert_clean("at the end").await;
+    }
+
+    /// Checks that nothing of this data folder is left; what was killed may need a moment to be gone.
+    pub async fn assert_clean(&self, when: &str) {
+        let begin = Instant::now();
+        loop {
+            let left = self.leftovers();
+            if left.is_empty() {
+                return;
+            }
+            assert!(
+                begin.elapsed() < Duration::from_secs(3),
+                "{when}: {left:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until every machine of the stack satisfies something.
@@ -178,19 +194,17 @@ impl Ground {
     }
 
     /// Returns whatever is on this computer for the machines of this data folder.
-    pub fn leftovers(&self) -> BTreeSet<String> {
+    fn leftovers(&self) -> BTreeSet<String> {
         let mut left = BTreeSet::new();
         let path = |path: PathBuf| path.display().to_string();
         left.extend(self.cgroups().into_iter().map(path));
-        for top in [
-            "/run/netns",
-            "/sys/class/net",
-            "/run/meshvm",
-            "/run/systemd/transient",
-        ] {
+        for top in ["/run/netns", "/run/meshvm", "/run/systemd/transient"] {
             let marked = |path: &String| self.is_marked(path);
             left.extend(entries(Path::new(top)).into_iter().map(path).filter(marked));
         }
+        let devices = fs::read_to_string("/proc/net/dev").unwrap();
+        let devices = devices.lines().filter(|line| self.is_marked(line));
+        left.extend(devices.map(str::to_owned));
         let rules = run("nft", &["list", "ruleset"]);
         left.extend(
             lines(&rules)

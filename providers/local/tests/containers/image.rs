@@ -1,6 +1,5 @@
 //! Images of the user, and the base image's own making.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -80,7 +79,7 @@ async fn a_missing_archive_is_not_found() {
     let template = template(&json!({"image": {"path": "/none.tar", "sha256": "0".repeat(64)}}));
     let error = ground.open().await.prepare(&template).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::NotFound, "{error}");
-    assert_eq!(ground.leftovers(), BTreeSet::new());
+    ground.assert_clean("at the end").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,6 @@ async fn what_would_leave_the_folder_is_refused() {
     long.user_data = "x".repeat((1 << 20) + 1);
     let error = provider.create(&long).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Invalid);
-    assert_eq!(ground.leftovers(), BTreeSet::new());
+    ground.assert_clean("at the end").await;
     ground.clear().await;
 }

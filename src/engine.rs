@@ -115,6 +115,10 @@ impl Engine {
 
     async fn settle(&self, lease: &Lease) -> Result<(Vec<Run>, Memory, Vec<Settled>), EngineError> {
         let runs = read_runs(self.ledger.take_runs(lease).await?)?;
+        if let Some(mesh) = &self.mesh {
+            let tidied = mesh.tidy(self.ledger.stack()).await;
+            tidied.map_err(ObserveError::Mesh)?;
+        }
         let mut memory = self.fold(&runs);
         let settled = settle(&mut memory, &runs, &self.connections, self.clock.now()).await?;
         Ok((runs, memory, settled))

@@ -223,6 +223,10 @@ impl Late {
             self.wanted.retain(|id, wanted| match (wanted, known.get(id)) {
                 (Wanted::Look(look), Some(machine)) if look.is_of(machine) => {
                     happened.expect(id, std::mem::take(look));
+                    // The plan counts on it, so a later listing may not fall behind it.
+                    if machine.is_available() {
+                        happened.expect_available(id);
+                    }
                     false
                 }
                 (Wanted::Gone, None) => {

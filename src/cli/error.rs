@@ -142,7 +142,9 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::UnknownFleet(_) | PlanError::UnknownMachine(_) => {
             Some("`meshvm status` lists fleets and machines".to_owned())
         }
-        PlanError::NotTargeted(_, fleet) => Some(format!("add `--target {fleet}`, or leave --target out")),
+        PlanError::NotTargeted(_, fleet) => {
+            Some(format!("add `--target {fleet}`, or leave --target out"))
+        }
         PlanError::NothingToAdopt(..) | PlanError::Owned(..) => None,
         PlanError::NotAdoptable(..) => Some(
             "make the fleet file say what the machine is, or let the fleet create a new one"

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::output::Output;
 use super::{CliError, Globals};
+use crate::bootstrap;
 use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
 use crate::diag::Diagnostic;
 use crate::engine::Engine;
@@ -52,6 +53,7 @@ pub fn load(globals: &Globals, output: &Output) -> Result<Loaded, CliError> {
     let spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let desired = expand(&spec, &named).map_err(CliError::input)?;
+    check_sizes(&spec, &desired, &kinds).map_err(CliError::input)?;
     let context = context(globals, &spec, &base_dir);
     output.warnings(&spec.warnings);
     Ok(Loaded {
@@ -59,6 +61,24 @@ pub fn load(globals: &Globals, output: &Output) -> Result<Loaded, CliError> {
         desired,
         context,
     })
+}
+
+/// Checks that every cloud takes the user-data that it would get.
+fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Result<(), Vec<Diagnostic>> {
+    let too_large = |(name, fleet): (&String, &DesiredFleet)| {
+        let kind = kinds.get(fleet.template.scope.provider.as_str())?;
+        let error = bootstrap::encode(&fleet.user_data, &kind.info().user_data).err()?;
+        let mut diagnostic = Diagnostic::error(format!("fleet `{name}`: {error}"))
+            .with_hint("let the machines fetch what is large: a package, an image, a download");
+        diagnostic.place = spec.place(&["fleets", name, "bootstrap"]);
+        Some(diagnostic)
+    };
+    let problems: Vec<Diagnostic> = desired.fleets.iter().filter_map(too_large).collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
 }
 
 /// Returns the providers of this build for questions that need no cloud.

@@ -44,18 +44,12 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
                 .with_hint("`meshvm status` lists the fleets"),
         );
     }
-    let kinds = load::pure_kinds();
     let mut files = BTreeMap::new();
     for (fleet, desired) in &loaded.desired.fleets {
         if !args.target.is_empty() && !args.target.contains(fleet) {
             continue;
         }
         files.insert(format!("{fleet}/user-data"), desired.user_data.clone());
-        if let Some(kind) = kinds.get(desired.template.scope.provider.as_str()) {
-            let rules = &kind.info().user_data;
-            let encoded = bootstrap::encode(&desired.user_data, rules);
-            encoded.map_err(|error| CliError::of(&error))?;
-        }
         for (name, text) in bootstrap_files(&loaded, fleet)? {
             files.insert(format!("{fleet}/{name}"), text);
         }

@@ -57,6 +57,27 @@ impl Manifests {
 
     fn observe_now(&self, stack: &str) -> Result<Vec<Object>, MeshError> {
         let mut objects = Vec::new();
+        for path in self.files()? {
+            if path.extension().is_none_or(|e| e != "yaml") {
+                continue;
+            }
+            let text = read(&path)?.unwrap_or_default();
+            // What does not parse is left to `write`, which knows it by its
+            // header; a template of another tool must not stop a plan.
+            if let Ok(Some(object)) = parse(&text)
+                && object.is_of(stack)
+                && self.file_of(&object.reference) == path
+            {
+                objects.push(object);
+            }
+        }
+        objects.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(objects)
+    }
+
+    /// Lists every file below the folder.
+    fn files(&self) -> Result<Vec<PathBuf>, MeshError> {
+        let mut files = Vec::new();
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
             let entries = match fs::read_dir(&folder) {
@@ -72,21 +93,23 @@ impl Manifests {
                     .map_err(|source| refused("read", &path, source))?;
                 if kind.is_dir() {
                     folders.push(path);
-                } else if kind.is_file() && path.extension().is_some_and(|e| e == "yaml") {
-                    let text = read(&path)?.unwrap_or_default();
-                    // What does not parse is left to `write`, which knows it by its
-                    // header; a template of another tool must not stop a plan.
-                    if let Ok(Some(object)) = parse(&text)
-                        && object.is_of(stack)
-                        && self.file_of(&object.reference) == path
-                    {
-                        objects.push(object);
-                    }
+                } else if kind.is_file() {
+                    files.push(path);
                 }
             }
         }
-        objects.sort_by(|a, b| a.reference.cmp(&b.reference));
-        Ok(objects)
+        Ok(files)
+    }
+
+    fn tidy_now(&self, stack: &str) -> Result<(), MeshError> {
+        let prefix = unfinished(stack);
+        for path in self.files()? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(&prefix) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_now(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
@@ -111,7 +134,7 @@ impl Manifests {
             outdated.push((path, text));
         }
         for (path, text) in outdated {
-            replace(&path, &text).map_err(|source| refused("write", &path, source))?;
+            replace(stack, &path, &text).map_err(|source| refused("write", &path, source))?;
         }
         Ok(())
     }
@@ -122,11 +145,7 @@ impl Manifests {
         }
         for reference in objects {
             let path = self.file_of(reference);
-            match fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(refused("delete", &path, source)),
-            }
+            remove(&path)?;
             // A folder that others still use stays: removing it fails, and should.
             for folder in [path.parent(), Some(self.root.as_path())]
                 .into_iter()
@@ -167,6 +186,11 @@ impl Backend for Manifests {
         let (stack, objects) = (stack.to_owned(), objects.to_vec());
         self.blocking(move |this| this.delete_now(&stack, &objects))
             .await
+    }
+
+    async fn tidy(&self, stack: &str) -> Result<(), MeshError> {
+        let stack = stack.to_owned();
+        self.blocking(move |this| this.tidy_now(&stack)).await
     }
 }
 
@@ -213,18 +237,35 @@ fn read(path: &Path) -> Result<Option<String>, MeshError> {
     }
 }
 
+/// Returns how the names of files begin that a stack has not finished writing.
+///
+/// The name of no stack has a dot, so no other stack's begin like this.
+fn unfinished(stack: &str) -> String {
+    format!(".meshvm-{stack}.")
+}
+
 /// Replaces a file so that a reader, or a crash, sees the old text or the new.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn replace(stack: &str, path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".meshvm-")
+        .prefix(&unfinished(stack))
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Deletes a file; one that is gone already counts as deleted.
+fn remove(path: &Path) -> Result<(), MeshError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(refused("delete", path, error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn refused(action: &'static str, path: &Path, source: io::Error) -> MeshError {

@@ -148,6 +148,17 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`MeshError::Foreign`] when one is not the stack's; then none is deleted.
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError>;
+
+    /// Removes what a writer that was killed left half-written; nothing where writes are whole.
+    ///
+    /// Only for the holder of the stack's lock: whatever is half-written counts as left.
+    /// Safe to repeat.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    async fn tidy(&self, _stack: &str) -> Result<(), MeshError> {
+        Ok(())
+    }
 }
 
 /// Why the mesh could not be read or written.

@@ -139,12 +139,13 @@ fn plan_standing(
             outcome.staying.insert(observed.machine.name.clone());
             outcome.plan.available += u32::from(observed.machine.is_available());
         }
+        // A machine that is still coming is waited for and entered, whatever else is done to
+        // it; a start or a restart waits by itself.
+        if observed.machine.is_coming() && verdict.stays() && !verdict.waits() {
+            outcome.plan.coming.push(reference(observed));
+        }
         match verdict {
-            Verdict::Keep => {
-                if !observed.machine.is_available() {
-                    outcome.plan.coming.push(reference(observed));
-                }
-            }
+            Verdict::Keep => {}
             Verdict::Adopt { differences } => {
                 changes.add(
                     Action::Adopt,

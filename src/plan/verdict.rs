@@ -43,6 +43,18 @@ impl Verdict {
         }
     }
 
+    /// Returns whether doing it waits until the machine is ready.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Keep => false,
+            Self::Replace { .. } => true,
+            Self::Adopt { differences } => needs_restart(differences),
+            Self::Update {
+                differences, start, ..
+            } => *start || needs_restart(differences),
+        }
+    }
+
     /// Returns why something is done to the machine, and what differs.
     pub(super) fn cause(&self) -> Option<(&Reason, &[Difference])> {
         match self {
@@ -58,6 +70,12 @@ impl Verdict {
             } => Some((reason, differences)),
         }
     }
+}
+
+fn needs_restart(differences: &[Difference]) -> bool {
+    differences
+        .iter()
+        .any(|difference| difference.mutability == Mutability::Restart)
 }
 
 /// Judges a machine that the fleet takes over.

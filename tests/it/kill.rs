@@ -162,7 +162,7 @@ fn wrong(sandbox: &Sandbox, fleets: &Fleets) -> String {
                 let entry = sandbox.files().remove(&file).unwrap_or_default();
                 let entry = String::from_utf8(entry).unwrap();
                 let address = machine.address.unwrap().to_string();
-                if !entry.contains(&format!("address: {address}\n")) {
+                if !entry.contains(&format!("address: \"{address}\"\n")) {
                     writeln!(text, "{file} lacks {address}: {entry:?}").unwrap();
                 }
                 files.insert(file);
@@ -304,19 +304,25 @@ impl Series {
         if plan.code != Some(0) {
             self.fail(&plan.all());
         }
-        let left = self.sandbox.files().into_keys();
-        let runs: BTreeSet<String> = left
-            .filter_map(|name| {
-                Some(
-                    name.strip_prefix(".meshvm/shop/runs/")?
-                        .split('/')
-                        .next()?
-                        .to_owned(),
-                )
-            })
+    }
+
+    /// Lets one run do something, which takes along all that killed ones left in the ledger.
+    fn clear(&mut self) {
+        self.fleets = Fleets::from([("web", Wanted::draw(&mut self.draw))]);
+        self.sandbox.write("meshvm.yaml", &fleet_file(&self.fleets));
+        self.settle();
+        self.fleets.entry("web").and_modify(|web| web.replicas += 1);
+        self.sandbox.write("meshvm.yaml", &fleet_file(&self.fleets));
+        self.settle();
+        let mut left = self.sandbox.files().into_keys().collect::<Vec<_>>();
+        // What the store had half-written has a name that it never lists.
+        left.retain(|name| name.starts_with(".meshvm/shop/") && !name.contains('#'));
+        let runs: BTreeSet<&str> = left
+            .iter()
+            .filter_map(|name| name.strip_prefix(".meshvm/shop/runs/")?.split('/').next())
             .collect();
-        if runs.len() > 2 {
-            self.fail(&format!("old runs pile up: {runs:?}"));
+        if runs.len() > 1 {
+            self.fail(&format!("old runs pile up: {left:#?}"));
         }
     }
 }
@@ -341,6 +347,7 @@ fn series(seed: u64) {
         }
     }
     series.settle();
+    series.clear();
 }
 
 #[test]

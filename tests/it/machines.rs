@@ -106,7 +106,7 @@ fn two_containers_boot_serve_drift_and_go() -> Result<()> {
         assert_eq!(status_of(machine, READY, "/healthz/ready")?, 200, "Envoy is not ready");
     }
     assert_eq!(status_of(ratings, 9080, "/ratings/0")?, 200);
-    let mut greeting = [0; 40];
+    let mut greeting = [0; 72];
     connect(database, 3306)?.read_exact(&mut greeting)?;
     let greeting = String::from_utf8_lossy(&greeting).escape_debug().to_string();
     assert!(greeting.contains("MariaDB"), "{greeting}");

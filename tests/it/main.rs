@@ -5,6 +5,7 @@ mod crash;
 mod kill;
 #[cfg(feature = "local")]
 mod machines;
+mod rollout;
 mod schema;
 mod support;
 mod scenarios;

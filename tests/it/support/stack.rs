@@ -56,6 +56,7 @@ pub struct World {
     told: Cell<usize>,
     foreign: RefCell<Vec<Machine>>,
     let_go: RefCell<Vec<(String, Machine)>>,
+    pub may_lose_released: Cell<bool>,
 }
 
 /// How a process carries out its run.
@@ -109,6 +110,7 @@ impl World {
             told: Cell::new(0),
             foreign: RefCell::default(),
             let_go: RefCell::default(),
+            may_lose_released: Cell::new(false),
         };
         world.settle_others();
         world
@@ -341,6 +343,11 @@ impl Backend for AtOnce {
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError> {
         let (stack, objects) = (stack.to_owned(), objects.to_vec());
         self.wait(|mesh| async move { mesh.delete(&stack, &objects).await })
+    }
+
+    async fn tidy(&self, stack: &str) -> Result<(), MeshError> {
+        let stack = stack.to_owned();
+        self.wait(|mesh| async move { mesh.tidy(&stack).await })
     }
 }
 

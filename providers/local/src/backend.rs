@@ -4,6 +4,8 @@
 //! be done and when; a backend does it to one machine. A backend sees only
 //! machines that have a record, and is the only one to look into their folders.
 
+use std::net::Ipv4Addr;
+
 use crate::error::LocalError;
 use crate::image::Image;
 use crate::seed::Seed;
@@ -20,6 +22,10 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Returns whether its machines have addresses of this computer's network of machines.
     fn has_addresses(&self) -> bool;
+
+    /// Returns the address of a new machine, where the backend has a network of its own;
+    /// `others` are all machines there are, and the caller holds the lock of the data folder.
+    fn own_address(&self, others: &[Entry]) -> Result<Option<Ipv4Addr>, LocalError>;
 
     /// Fills the folder of a new machine: its disk and its seed. It has no name yet.
     fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError>;

@@ -18,6 +18,7 @@ mod launch;
 mod recipe;
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -36,8 +37,8 @@ use crate::store::Entry;
 use crate::tools::{Tool, ToolError, Tools};
 
 pub(crate) use cgroups::{CgroupError, Layout};
-pub(crate) use images::ImageError;
-pub(crate) use recipe::KEYRING;
+pub(crate) use images::{ImageError, Images};
+pub(crate) use recipe::{KEYRING, Recipe};
 
 /// What machines need to be made and run; building images needs more.
 pub(crate) const TOOLS: [Tool; 7] = [
@@ -184,11 +185,21 @@ impl Backend for Containers {
         for tool in TOOLS {
             tool.require().map_err(ContainerError::from)?;
         }
+        let unlimited = self.layout()?.unlimited();
+        if !unlimited.is_empty() {
+            let what = unlimited.join(" and ");
+            self.progress
+                .say(&format!("this computer's cgroups do not limit {what}"));
+        }
         Ok(self.images.make(image).map_err(ContainerError::from)?)
     }
 
     fn has_addresses(&self) -> bool {
         true
+    }
+
+    fn own_address(&self, _: &[Entry]) -> Result<Option<Ipv4Addr>, LocalError> {
+        Ok(None)
     }
 
     fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError> {

@@ -10,6 +10,7 @@ use crate::media::MediaError;
 use crate::network::NetworkError;
 use crate::store::StoreError;
 use crate::tools::ToolError;
+use crate::vm::VmError;
 
 /// An operation of the provider failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub(crate) enum LocalError {
     /// A container failed.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// A virtual machine failed.
+    #[error(transparent)]
+    Vm(#[from] VmError),
     /// Neither kind of machine can be made here.
     #[error("no backend can be used: {reason}")]
     NoBackend {
@@ -118,6 +122,7 @@ impl LocalError {
             },
             Self::Network(error) => network_class(error),
             Self::Container(error) => container_class(error),
+            Self::Vm(error) => error.class(),
             Self::NoBackend { .. } | Self::DataDir { .. } => ErrorClass::Environment,
             Self::Settings { .. }
             | Self::Request { .. }
@@ -139,6 +144,7 @@ impl LocalError {
             Self::Media(MediaError::File(error)) => file_hint(error),
             Self::Network(error) => network_hint(error),
             Self::Container(error) => container_hint(error),
+            Self::Vm(error) => error.hint(),
             Self::NoBackend { .. } => {
                 Some("run `meshvm doctor` to see what this computer lacks".to_owned())
             }
@@ -191,23 +197,27 @@ fn container_class(error: &ContainerError) -> ErrorClass {
             CgroupError::Stuck { .. } => ErrorClass::Unavailable,
             CgroupError::InUse { .. } => ErrorClass::Conflict,
         },
-        ContainerError::Image(error) => match error {
-            ImageError::File(_) | ImageError::Tool(_) => ErrorClass::Environment,
-            ImageError::Recipe { .. } | ImageError::Differs { .. } | ImageError::Unfit { .. } => {
-                ErrorClass::Invalid
-            }
-            ImageError::Missing { .. } => ErrorClass::NotFound,
-        },
+        ContainerError::Image(error) => image_class(error),
     }
 }
 
-fn file_hint(error: &FileError) -> Option<String> {
+pub(crate) fn image_class(error: &ImageError) -> ErrorClass {
+    match error {
+        ImageError::File(_) | ImageError::Tool(_) => ErrorClass::Environment,
+        ImageError::Recipe { .. } | ImageError::Differs { .. } | ImageError::Unfit { .. } => {
+            ErrorClass::Invalid
+        }
+        ImageError::Missing { .. } => ErrorClass::NotFound,
+    }
+}
+
+pub(crate) fn file_hint(error: &FileError) -> Option<String> {
     error
         .is_denied()
         .then(|| "machines of root are root's alone: run it as root, as with sudo".to_owned())
 }
 
-fn tool_hint(error: &ToolError) -> Option<String> {
+pub(crate) fn tool_hint(error: &ToolError) -> Option<String> {
     match error {
         ToolError::Missing { tool } => Some(tool.install()),
         ToolError::Run { .. } | ToolError::Failed { .. } => None,

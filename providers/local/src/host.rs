@@ -28,6 +28,7 @@ use crate::record::{power, readiness};
 use crate::settings::{BackendKind, LocalSettings};
 use crate::store::{Entry, Store};
 use crate::tools::Tools;
+use crate::vm::Vms;
 
 /// How many machines are started or stopped at once.
 const AT_ONCE: usize = 8;
@@ -38,6 +39,7 @@ pub(crate) struct Host {
     store: Store,
     network: Arc<Network>,
     containers: Containers,
+    vms: Vms,
     progress: Progress,
     requests: Requests,
 }
@@ -58,6 +60,7 @@ impl Host {
         let network = Arc::new(Network::new(&data_dir, names.clone(), tools.clone()));
         Ok(Self {
             store: Store::new(&data_dir),
+            vms: Vms::new(&data_dir, names.clone(), tools.clone(), context),
             containers: Containers::new(&data_dir, names, network.clone(), tools, context),
             network,
             progress: context.progress.clone(),
@@ -74,9 +77,7 @@ impl Host {
     fn backend(&self, kind: BackendKind) -> Result<&dyn Backend, LocalError> {
         match kind {
             BackendKind::Container => Ok(&self.containers),
-            BackendKind::Vm => Err(LocalError::NoBackend {
-                reason: NO_VM.to_owned(),
-            }),
+            BackendKind::Vm => Ok(&self.vms),
         }
     }
 
@@ -145,14 +146,11 @@ impl Host {
     }
 }
 
-/// Why no virtual machine can be had.
-const NO_VM: &str = "this build of meshvm has no vm backend";
-
 /// Returns what this computer can do.
 pub(crate) fn abilities() -> Abilities {
     Abilities {
         no_container: Containers::obstacle(),
-        no_vm: Some(NO_VM.to_owned()),
+        no_vm: Vms::obstacle(),
     }
 }
 

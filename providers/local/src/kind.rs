@@ -55,7 +55,7 @@ impl Kind for LocalKind {
             "memory" | "cpus" if is_container => Mutability::InPlace,
             "memory" | "cpus" => Mutability::Restart,
             "publish" if is_container => Mutability::Replace,
-            "publish" => Mutability::Restart,
+            "accel" | "publish" => Mutability::Restart,
             // An attribute that is not known here is another version's: only a new machine is sure.
             _ => Mutability::Replace,
         })

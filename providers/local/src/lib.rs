@@ -26,9 +26,9 @@
 //!
 //! On a computer that systemd runs, containers are transient units made with
 //! `systemd-run`; elsewhere they are processes of their own in cgroups made here.
-//! The tests passed both ways: without systemd on cgroups of both versions, and
-//! with systemd on version 2, there inside of a container that could not limit
-//! memory. Not tried: systemd's limits, and a firewall other than nftables.
+//! The tests passed with both: with systemd on cgroup version 2, and without it
+//! on version 2 and on the mix of both. Not tried: limits on version 2, as no
+//! computer at hand offered its controllers.
 
 mod backend;
 mod container;
@@ -50,9 +50,12 @@ mod settings;
 mod size;
 mod store;
 mod tools;
+mod vm;
 
 pub use doctor::{Check, doctor};
 pub use image::{Image, ImageFile};
 pub use kind::LocalKind;
-pub use settings::{BackendChoice, BackendKind, LocalSettings, Protocol, Publish};
+pub use settings::{
+    AcceleratorChoice, BackendChoice, BackendKind, LocalSettings, Protocol, Publish,
+};
 pub use size::Size;

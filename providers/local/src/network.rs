@@ -30,7 +30,7 @@ use crate::tools::{Tool, ToolError, Tools};
 use links::{Route, device_exists};
 use shared::Claim;
 pub(crate) use shared::Shared;
-pub(crate) use subnet::{Net, Subnet};
+pub(crate) use subnet::{BITS, Net, Subnet};
 
 /// Where `ip netns` keeps namespaces.
 const NAMESPACES: &str = "/run/netns";

@@ -37,6 +37,8 @@ pub struct LocalSettings {
     /// Ports of this computer's 127.0.0.1 that lead into the machine; containers have addresses instead, and refuse it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,
+    /// What runs the code of virtual machines; containers refuse all but `auto`.
+    pub accel: AcceleratorChoice,
     /// Names of zones to spread over; on one computer they are names and no more.
     #[schemars(length(min = 1), inner(length(min = 1)), extend("uniqueItems" = true))]
     pub zones: Vec<String>,
@@ -52,6 +54,19 @@ pub enum BackendChoice {
     Container,
     /// A virtual machine of QEMU: a kernel of its own, without root.
     Vm,
+}
+
+/// What runs the code of virtual machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AcceleratorChoice {
+    /// This computer's processor where a timed probe says that it can, else an emulated one.
+    #[default]
+    Auto,
+    /// This computer's processor.
+    Kvm,
+    /// An emulated processor, ten times slower or more.
+    Tcg,
 }
 
 /// What a machine is.
@@ -110,6 +125,7 @@ impl Default for LocalSettings {
             cpus: 1,
             disk: None,
             publish: Vec::new(),
+            accel: AcceleratorChoice::Auto,
             zones: vec![NAME.to_owned()],
         }
     }
@@ -156,6 +172,7 @@ impl LocalSettings {
             cpus,
             disk,
             publish,
+            accel,
             zones: _,
         } = self;
         let mut attributes = Attributes::from([
@@ -166,6 +183,12 @@ impl LocalSettings {
         ]);
         if let Some(disk) = disk {
             attributes.insert("disk".to_owned(), json!(disk));
+        }
+        match accel {
+            AcceleratorChoice::Auto => {}
+            AcceleratorChoice::Kvm | AcceleratorChoice::Tcg => {
+                attributes.insert("accel".to_owned(), json!(accel));
+            }
         }
         match backend {
             BackendChoice::Auto => {}
@@ -182,6 +205,8 @@ impl LocalSettings {
             Some("disk")
         } else if !self.publish.is_empty() {
             Some("publish")
+        } else if self.accel != AcceleratorChoice::Auto {
+            Some("accel")
         } else {
             None
         }
@@ -195,6 +220,7 @@ impl LocalSettings {
             cpus,
             disk,
             publish,
+            accel,
             zones,
         } = self;
         let mut findings = image.findings();
@@ -218,6 +244,10 @@ impl LocalSettings {
                             "reach the container at its own address, or use `backend: vm`",
                         ),
                     );
+                }
+                if *accel != AcceleratorChoice::Auto {
+                    let finding = Finding::at("accel", "a container runs on the processor itself");
+                    findings.push(finding.with_hint("leave `accel` out, or use `backend: vm`"));
                 }
             }
             BackendChoice::Auto | BackendChoice::Vm => {}

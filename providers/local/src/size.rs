@@ -25,6 +25,11 @@ impl Size {
         Self(count << 20)
     }
 
+    /// Makes a size of so many bytes.
+    pub const fn of(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -60,7 +60,8 @@ pub(crate) struct Store {
     machines: PathBuf,
 }
 
-const RECORD: &str = "machine.json";
+/// The file of a machine's record, in its folder.
+pub(crate) const RECORD: &str = "machine.json";
 /// What the names of unfinished folders begin with; no machine's name does.
 const UNFINISHED: &str = ".new-";
 

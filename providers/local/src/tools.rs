@@ -24,16 +24,28 @@ pub(crate) enum Tool {
     AptConfig,
     /// Downloads images.
     Curl,
+    /// Pretends to be root while a disk is made.
+    Fakeroot,
+    /// Writes seeds and media.
+    Genisoimage,
     /// Sets up the network.
     Ip,
+    /// Makes file systems.
+    Mkfs,
     /// Builds Debian images.
     Mmdebstrap,
     /// Mounts overlays.
     Mount,
+    /// Lets a user build an image.
+    Newuidmap,
     /// Translates addresses.
     Nft,
     /// Runs containers.
     Nspawn,
+    /// Makes disks of virtual machines.
+    QemuImg,
+    /// Runs virtual machines.
+    QemuSystem,
     /// Lets a child die with its parent.
     Setpriv,
     /// Lets a child outlive its parent.
@@ -46,6 +58,8 @@ pub(crate) enum Tool {
     Tar,
     /// Makes mount namespaces.
     Unshare,
+    /// Writes seeds and media.
+    Xorrisofs,
     /// Unpacks images.
     Xz,
     /// Unpacks images.
@@ -58,17 +72,24 @@ impl Tool {
         match self {
             Self::AptConfig => "apt-config",
             Self::Curl => "curl",
+            Self::Fakeroot => "fakeroot",
+            Self::Genisoimage => "genisoimage",
             Self::Ip => "ip",
+            Self::Mkfs => "mkfs.ext4",
             Self::Mmdebstrap => "mmdebstrap",
             Self::Mount => "mount",
+            Self::Newuidmap => "newuidmap",
             Self::Nft => "nft",
             Self::Nspawn => "systemd-nspawn",
+            Self::QemuImg => "qemu-img",
+            Self::QemuSystem => "qemu-system-x86_64",
             Self::Setpriv => "setpriv",
             Self::Setsid => "setsid",
             Self::Systemctl => "systemctl",
             Self::SystemdRun => "systemd-run",
             Self::Tar => "tar",
             Self::Unshare => "unshare",
+            Self::Xorrisofs => "xorrisofs",
             Self::Xz => "xz",
             Self::Zstd => "zstd",
         }
@@ -79,14 +100,21 @@ impl Tool {
         match self {
             Self::AptConfig => "apt",
             Self::Curl => "curl",
+            Self::Fakeroot => "fakeroot",
+            Self::Genisoimage => "genisoimage",
             Self::Ip => "iproute2",
+            Self::Mkfs => "e2fsprogs",
             Self::Mmdebstrap => "mmdebstrap",
             Self::Mount => "mount",
+            Self::Newuidmap => "uidmap",
             Self::Nft => "nftables",
             Self::Nspawn => "systemd-container",
+            Self::QemuImg => "qemu-utils",
+            Self::QemuSystem => "qemu-system-x86",
             Self::Setpriv | Self::Setsid | Self::Unshare => "util-linux",
             Self::Systemctl | Self::SystemdRun => "systemd",
             Self::Tar => "tar",
+            Self::Xorrisofs => "xorriso",
             Self::Xz => "xz-utils",
             Self::Zstd => "zstd",
         }

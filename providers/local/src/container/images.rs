@@ -112,18 +112,25 @@ impl Images {
                 let json =
                     serde_json::to_vec(&recipe).map_err(|source| ImageError::Recipe { source })?;
                 let id = format!("debian-12-{}-{}", recipe.arch, Hash::of(json));
-                self.make_with(&id, image, |folder| self.build(&recipe, folder))?;
+                self.make_with(&id, image, |folder| {
+                    self.build(&recipe, folder)?;
+                    self.check(image, &folder.join(ROOT))
+                })?;
                 Ok(id)
             }
             Image::File(file) => {
                 let id = file.sha256.clone();
-                self.make_with(&id, image, |folder| self.unpack(image, file, folder))?;
+                self.make_with(&id, image, |folder| {
+                    self.unpack(image, file, folder)?;
+                    self.check(image, &folder.join(ROOT))
+                })?;
                 Ok(id)
             }
         }
     }
 
-    fn make_with(
+    /// Makes an image ready under an id, with what `fill` puts into its folder; quick when it is.
+    pub fn make_with(
         &self,
         id: &str,
         image: &Image,
@@ -146,8 +153,7 @@ impl Images {
             .folder
             .join(format!("{UNFINISHED}{}", Uuid::new_v4().simple()));
         files::folder(&new, 0o700)?;
-        let filled = fill(&new).and_then(|()| self.check(image, &new.join(ROOT)));
-        if let Err(error) = filled {
+        if let Err(error) = fill(&new) {
             // What stays behind is swept by the next build; the first error says more.
             let _ = files::remove_tree(&new);
             return Err(error);
@@ -216,8 +222,13 @@ impl Images {
         Ok(())
     }
 
-    /// Unpacks the user's archive.
-    fn unpack(&self, image: &Image, file: &ImageFile, folder: &Path) -> Result<(), ImageError> {
+    /// Returns where the user's file is, once it is checked, and its first bytes; what is downloaded goes into the folder.
+    pub fn fetch(
+        &self,
+        image: &Image,
+        file: &ImageFile,
+        folder: &Path,
+    ) -> Result<(PathBuf, Vec<u8>), ImageError> {
         let archive = match (&file.path, &file.url) {
             (Some(path), _) => path.clone(),
             (None, url) => {
@@ -249,6 +260,12 @@ impl Images {
                 wanted: file.sha256.clone(),
             });
         }
+        Ok((archive, begin))
+    }
+
+    /// Unpacks the user's archive.
+    fn unpack(&self, image: &Image, file: &ImageFile, folder: &Path) -> Result<(), ImageError> {
+        let (archive, begin) = self.fetch(image, file, folder)?;
         if let Some(tool) = unpacker(&begin) {
             tool.require()?;
         }

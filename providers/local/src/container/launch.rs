@@ -54,14 +54,6 @@ impl Containers {
                 image: record.image.clone(),
             });
         }
-        let unlimited = layout.unlimited();
-        if !layout.systemd() && !unlimited.is_empty() {
-            let what = unlimited.join(" and ");
-            self.progress.say(&format!(
-                "this computer's cgroups do not limit {what} of {}",
-                record.name
-            ));
-        }
         self.network.ensure_up()?;
         let namespace = self.network.attach(record)?;
         self.resolve(entry)?;

@@ -67,15 +67,15 @@ const INHERITED: [&str; 4] = [
 
 /// Everything that goes into a Debian image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Recipe {
+pub(crate) struct Recipe {
     version: u32,
-    suite: &'static str,
+    pub suite: &'static str,
     pub arch: &'static str,
-    packages: &'static [&'static str],
-    apt: Vec<String>,
-    dpkg: &'static [&'static str],
-    customize: &'static str,
-    certificates: Vec<(PathBuf, Hash)>,
+    pub packages: &'static [&'static str],
+    pub apt: Vec<String>,
+    pub dpkg: &'static [&'static str],
+    pub customize: &'static str,
+    pub certificates: Vec<(PathBuf, Hash)>,
 }
 
 impl Recipe {

@@ -107,8 +107,12 @@ impl Host {
         }
         let add = |name, address| self.add(making, name, address, &kept);
         if !self.backend(making.backend)?.has_addresses() {
+            let mut others = self.store.entries()?;
             for name in missing {
-                entries.push(add(name, None)?);
+                let address = self.backend(making.backend)?.own_address(&others)?;
+                let entry = add(name, address)?;
+                others.push(entry.clone());
+                entries.push(entry);
             }
             return Ok(entries);
         }

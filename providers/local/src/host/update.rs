@@ -77,6 +77,7 @@ fn take(
         match attribute.as_str() {
             "memory" => settings.memory = wanted.memory,
             "cpus" => settings.cpus = wanted.cpus,
+            "accel" => settings.accel = wanted.accel,
             "publish" => settings.publish.clone_from(&wanted.publish),
             other => {
                 return Err(LocalError::Fixed {

@@ -1,0 +1,135 @@
+//! The read-only disks that a machine boots with: its seed, and its media.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use crate::files::{self, doing};
+use crate::network::BITS;
+use crate::seed::Seed;
+use crate::tools::{Tool, Tools};
+
+use super::VmError;
+
+/// The disk that cloud-init reads, by its label.
+pub(super) const SEED: &str = "seed.iso";
+/// The disk that a bootstrap looks for, by its label.
+pub(super) const MEDIA: &str = "media.iso";
+
+const SEED_LABEL: &str = "cidata";
+const MEDIA_LABEL: &str = "MESHVM";
+
+/// Programs that write such disks, with the same options.
+pub(super) const WRITERS: [Tool; 2] = [Tool::Genisoimage, Tool::Xorrisofs];
+
+/// Writes a machine's seed.
+pub(super) fn write_seed(
+    tools: &Tools,
+    folder: &Path,
+    seed: &Seed,
+    network: &str,
+) -> Result<(), VmError> {
+    let content = folder.join("seed");
+    files::folder(&content, 0o700)?;
+    for (name, text) in seed
+        .files()
+        .into_iter()
+        .chain([("network-config", network)])
+    {
+        files::write(&content.join(name), text.as_bytes(), 0o600)?;
+    }
+    write(tools, SEED_LABEL, &content, &folder.join(SEED))?;
+    Ok(files::remove_tree(&content)?)
+}
+
+/// Writes a machine's media, if it has any and they are not written yet; returns whether there are.
+pub(super) fn write_media(tools: &Tools, folder: &Path) -> Result<bool, VmError> {
+    let content = folder.join(crate::media::FOLDER);
+    if !content.exists() {
+        return Ok(false);
+    }
+    let disk = folder.join(MEDIA);
+    if !disk.exists() {
+        write(tools, MEDIA_LABEL, &content, &disk)?;
+    }
+    Ok(true)
+}
+
+fn write(tools: &Tools, label: &str, content: &Path, disk: &Path) -> Result<(), VmError> {
+    let [first, _] = WRITERS;
+    let writer = WRITERS.into_iter().find(|tool| tool.find().is_some());
+    let new = disk.with_added_extension("new");
+    let (new_path, content_path) = (new.display().to_string(), content.display().to_string());
+    // With the names as they are, and readable by whoever mounts it: in the machine that is root.
+    let args = ["-quiet", "-volid", label, "-rational-rock", "-output"];
+    let args = args
+        .into_iter()
+        .chain([new_path.as_str(), content_path.as_str()]);
+    tools.run(writer.unwrap_or(first), args)?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&new, private).map_err(doing("set the mode of", &new))?;
+    fs::rename(&new, disk).map_err(doing("name", disk))?;
+    Ok(())
+}
+
+/// Returns the network configuration of a machine, for cloud-init.
+pub(super) fn network_config(user_mac: &str, segment: Option<(&str, Ipv4Addr)>) -> String {
+    let mut text = format!(
+        "version: 2\nethernets:\n  user:\n    match: {{macaddress: \"{user_mac}\"}}\n    dhcp4: true\n"
+    );
+    if let Some((mac, address)) = segment {
+        text += &format!(
+            "  segment:\n    match: {{macaddress: \"{mac}\"}}\n    addresses: [\"{address}/{BITS}\"]\n"
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_written_whole_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let tools = Tools::default();
+        assert!(!write_media(&tools, path).unwrap());
+        fs::create_dir(path.join("media")).unwrap();
+        let name = format!("{}.deb", "long-name_".repeat(6));
+        fs::write(path.join("media").join(&name), "content").unwrap();
+        assert!(write_media(&tools, path).unwrap());
+        let disk = fs::read(path.join(MEDIA)).unwrap();
+        // The volume descriptor, with the label and its padding, is at 32 KiB.
+        assert_eq!(&disk[0x8001..0x8006], b"CD001");
+        assert_eq!(&disk[0x8028..0x8030], b"MESHVM  ");
+        let has = |text: &str| disk.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(has("content") && has(&name));
+        fs::write(path.join("media").join(&name), "other").unwrap();
+        assert!(write_media(&tools, path).unwrap());
+        assert_eq!(fs::read(path.join(MEDIA)).unwrap(), disk);
+    }
+
+    #[test]
+    fn a_seed_has_the_three_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = Seed {
+            user_data: "#cloud-config\nuser".to_owned(),
+            meta_data: "instance-id: x".to_owned(),
+        };
+        let network = network_config("52:54:00:00:00:01", None);
+        write_seed(&Tools::default(), folder.path(), &seed, &network).unwrap();
+        let disk = fs::read(folder.path().join(SEED)).unwrap();
+        let has = |text: &str| disk.windows(text.len()).any(|part| part == text.as_bytes());
+        for text in [
+            "user-data",
+            "meta-data",
+            "network-config",
+            "instance-id: x",
+            "dhcp4",
+        ] {
+            assert!(has(text), "{text}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -214,7 +214,7 @@ impl Images {
         let arguments = recipe.arguments(&folder.join(ROOT), &customize);
         args.extend(arguments.into_iter().map(OsString::from));
         self.tools
-            .call(Tool::Unshare, args, &recipe.sources(), |line| {
+            .call(Tool::Unshare, args, "", |line| {
                 if let Some(line) = line.strip_prefix("I: ") {
                     self.progress.say(&format!("base image: {line}"));
                 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::files::{FileError, doing};
 
 /// Raised when the outcome changes in a way that the fields below do not show.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The script that changes the fresh system into an image.
 pub(super) const CUSTOMIZE: &str = include_str!("../../../../templates/local/customize.sh");
@@ -101,21 +101,7 @@ impl Recipe {
         })
     }
 
-    /// Returns the archives, as lines of a `sources.list`.
-    pub fn sources(&self) -> String {
-        let suite = self.suite;
-        let main = "http://deb.debian.org/debian";
-        let security = "http://deb.debian.org/debian-security";
-        [
-            (main, suite.to_owned()),
-            (main, format!("{suite}-updates")),
-            (security, format!("{suite}-security")),
-        ]
-        .map(|(url, suite)| format!("deb [signed-by={KEYRING}] {url} {suite} main\n"))
-        .concat()
-    }
-
-    /// Returns the arguments of mmdebstrap, which reads the sources from its input.
+    /// Returns the arguments of mmdebstrap, which knows the archives of a release by its name.
     pub fn arguments(&self, root: &Path, customize: &Path) -> Vec<String> {
         let mut arguments = vec![
             "--mode=root".to_owned(),
@@ -130,7 +116,6 @@ impl Recipe {
         arguments.extend(self.dpkg.iter().map(|option| format!("--dpkgopt={option}")));
         arguments.push(self.suite.to_owned());
         arguments.push(root.display().to_string());
-        arguments.push("-".to_owned());
         arguments
     }
 }
@@ -178,8 +163,7 @@ mod tests {
                 .iter()
                 .any(|argument| argument.contains("example.org"))
         );
-        assert_eq!(arguments[arguments.len() - 3..], ["bookworm", "/out", "-"]);
-        assert_eq!(proxied.sources().lines().count(), 3);
+        assert_eq!(arguments[arguments.len() - 2..], ["bookworm", "/out"]);
     }
 
     #[test]

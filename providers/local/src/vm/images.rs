@@ -141,7 +141,7 @@ impl Images {
                 .map(OsString::from),
         );
         let runner = if root { Tool::Unshare } else { Tool::Setpriv };
-        self.tools.call(runner, args, &recipe.sources(), |line| {
+        self.tools.call(runner, args, "", |line| {
             if let Some(line) = line.strip_prefix("I: ") {
                 self.progress.say(&format!("base image: {line}"));
             }

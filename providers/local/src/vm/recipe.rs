@@ -10,7 +10,7 @@ use crate::container::Recipe as System;
 use crate::files::FileError;
 
 /// Raised when the outcome changes in a way that the fields below do not show.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The script that changes the fresh system into an image.
 pub(super) const CUSTOMIZE: &str = include_str!("../../../../templates/local/vm-customize.sh");
@@ -80,12 +80,7 @@ impl Recipe {
         self.disk
     }
 
-    /// Returns the archives, as lines of a `sources.list`.
-    pub fn sources(&self) -> String {
-        self.system.sources()
-    }
-
-    /// Returns the arguments of mmdebstrap, which reads the sources from its input.
+    /// Returns the arguments of mmdebstrap, which knows the archives of a release by its name.
     ///
     /// With root it makes `folder/root`; without, `folder/root.tar`, since the
     /// owners of files cannot be set then. The folder holds [`CUSTOMIZE`] as `customize.sh`.
@@ -136,7 +131,7 @@ impl Recipe {
         arguments.extend(apt.iter().map(|option| format!("--aptopt={option}")));
         let dpkg = dpkg.iter().chain([&KEEP_CONFIG]);
         arguments.extend(dpkg.map(|option| format!("--dpkgopt={option}")));
-        arguments.extend([(*suite).to_owned(), target, "-".to_owned()]);
+        arguments.extend([(*suite).to_owned(), target]);
         arguments
     }
 }
@@ -156,7 +151,7 @@ mod tests {
             .filter(|(one, other)| one != other)
             .collect();
         assert_eq!(differing.len(), 3, "{differing:?}");
-        assert_eq!(user[user.len() - 3..], ["bookworm", "/a b/root.tar", "-"]);
+        assert_eq!(user[user.len() - 2..], ["bookworm", "/a b/root.tar"]);
         assert!(user.contains(&"--customize-hook=copy-in '/a b/customize.sh' /tmp".to_owned()));
         assert!(
             recipe

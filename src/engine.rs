@@ -287,7 +287,10 @@ impl Hold<'_> {
     async fn run(&self, plan: Plan, settings: &ApplySettings<'_>) -> Result<Outcome, EngineError> {
         let ledger = &self.engine.ledger;
         let applied = self.applied(&plan).await?;
-        if plan.is_empty() && self.settled.is_empty() {
+        // What an interrupted run left is taken over by one that does nothing else, or
+        // every later plan would have to find it out again.
+        let is_interrupted = self.runs.iter().any(|run| !run.finished);
+        if plan.is_empty() && self.settled.is_empty() && !is_interrupted {
             self.record(applied).await?;
             return Ok(Outcome::default());
         }
@@ -445,6 +448,7 @@ fn read_runs(stored: Vec<crate::ledger::StoredRun<Entry>>) -> Result<Vec<Run>, E
                 fence: run.fence,
                 plan,
                 entries: run.entries,
+                finished: run.finished,
             })
         })
         .collect()

@@ -96,6 +96,8 @@ pub struct Run {
     pub plan: Plan,
     /// Its journal, in order.
     pub entries: Vec<Entry>,
+    /// Whether it came to its end.
+    pub finished: bool,
 }
 
 /// A step that was begun and never ended.

@@ -98,8 +98,15 @@ pub enum Skipped {
 pub enum Progress<'a> {
     /// A step begins.
     Started(&'a Step),
-    /// A step is still at it.
-    Working(&'a Step, &'a str),
+    /// A step waits for machines.
+    Waiting {
+        /// The step.
+        step: &'a Step,
+        /// How many are ready.
+        ready: usize,
+        /// How many it waits for.
+        of: usize,
+    },
     /// A step was done.
     Done(&'a Step),
     /// A step failed.

@@ -28,13 +28,15 @@ pub struct Request<'a> {
 
 /// Waits until all machines are available, and stay so for `min_ready`.
 ///
+/// `told` hears how many are, whenever that changes.
+///
 /// # Errors
 /// As soon as one has failed or vanished, or when the time is over; the message
 /// names the machines and what each was doing.
 pub async fn until_ready(
     provider: &dyn Provider,
     request: &Request<'_>,
-    told: &(dyn Fn(&str) + Sync),
+    told: &(dyn Fn(usize) + Sync),
 ) -> Result<Vec<Machine>, ProviderError> {
     if request.ids.is_empty() {
         return Ok(Vec::new());
@@ -43,7 +45,7 @@ pub async fn until_ready(
     let mut ready_since: Option<Instant> = None;
     let mut unseen = 0;
     let mut stale_looks = 0;
-    let mut last_told = String::new();
+    let mut last_told = None;
     loop {
         let query = Query::Machines(request.ids.to_vec());
         let machines = provider.observe(&query).await?;
@@ -53,10 +55,8 @@ pub async fn until_ready(
         stale_looks += u32::from(!stale.is_empty());
         check_failed(request, &current)?;
         let available = current.iter().filter(|m| m.is_available()).count();
-        let line = format!("{available}/{} ready", request.ids.len());
-        if line != last_told {
-            told(&line);
-            last_told = line;
+        if last_told.replace(available) != Some(available) {
+            told(available);
         }
         unseen = if machines.len() < request.ids.len() {
             unseen + 1

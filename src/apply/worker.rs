@@ -9,8 +9,8 @@ use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, 
 
 use super::{Failure, Progress, wait};
 use crate::journal::Recorded;
-use crate::observed::Look;
 use crate::mesh::{Backend, MeshError, objects};
+use crate::observed::Look;
 use crate::plan::Plan;
 use crate::providers::Connections;
 use crate::steps::{NewBatch, Op, Step, StepGraph};
@@ -143,7 +143,8 @@ impl Worker {
                     timeout: *timeout,
                     is_stale: &is_stale,
                 };
-                let told = |line: &str| (self.listener)(Progress::Working(step, line));
+                let of = ids.len();
+                let told = |ready| (self.listener)(Progress::Waiting { step, ready, of });
                 let ready = wait::until_ready(provider.as_ref(), &request, &told).await?;
                 self.remember(index, ready);
             }

@@ -59,11 +59,24 @@ struct Globals {
     /// Set variables from a YAML file
     #[arg(long, global = true, value_name = "FILE")]
     var_file: Vec<PathBuf>,
-    /// Print for people, or one JSON document
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    /// Print for people, or one JSON document: human or json
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        default_value_t = Format::Human
+    )]
     format: Format,
-    /// Use colour; auto does on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    /// Use colour: always, never, or auto, which looks at the terminal and at NO_COLOR
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        default_value_t = Color::Auto
+    )]
     color: Color,
     /// Also print what was asked of the providers
     #[arg(short, long, global = true)]
@@ -71,7 +84,7 @@ struct Globals {
     /// Use a simulated cloud, mesh folder and ledger under .meshvm/simulated
     #[arg(long, global = true)]
     simulate: bool,
-    /// Folder that the local provider keeps its machines in
+    /// Folder of the local provider's machines
     #[arg(
         long,
         global = true,
@@ -105,7 +118,7 @@ enum Command {
     Validate,
     /// Show what would change in clouds and mesh
     Plan(plan::PlanArgs),
-    /// Make it so
+    /// Make clouds and mesh what the fleet file asks for
     Apply(apply::ApplyArgs),
     /// Delete everything that the stack made
     Destroy(destroy::DestroyArgs),

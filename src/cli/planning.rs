@@ -158,7 +158,7 @@ pub async fn run(
             return Err(error);
         }
     };
-    let (shown, outcome) = carry_out(hold, plan, how, bars, output).await?;
+    let (shown, outcome) = carry_out(hold, plan, how, bars).await?;
     let metrics = engine.connections.metrics();
     output.metrics(&metrics);
     if !output.is_human() {
@@ -231,10 +231,9 @@ async fn carry_out(
     plan: Plan,
     how: &RunOptions,
     bars: Bars,
-    output: &Output,
 ) -> Result<(Plan, Outcome), CliError> {
     let stop = Arc::new(Stop::default());
-    let signals = tokio::spawn(listen(Arc::clone(&stop), output.is_human()));
+    let signals = tokio::spawn(listen(Arc::clone(&stop), bars.clone()));
     let shown = plan.clone();
     let settings = ApplySettings {
         parallelism: usize::from(how.parallelism),
@@ -249,7 +248,7 @@ async fn carry_out(
 }
 
 /// Turns Ctrl-C, and SIGTERM of a pipeline, into requests to stop.
-async fn listen(stop: Arc<Stop>, tell: bool) {
+async fn listen(stop: Arc<Stop>, bars: Bars) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
@@ -263,8 +262,8 @@ async fn listen(stop: Arc<Stop>, tell: bool) {
             _ = terminate.recv() => {}
         }
         stop.ask();
-        if tell && asked == 1 {
-            anstream::eprintln!("Finishing what is in flight; once more stops at once.");
+        if asked == 1 {
+            bars.say("Finishing what is in flight; once more stops at once.");
         }
     }
 }

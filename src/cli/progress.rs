@@ -47,19 +47,24 @@ impl Bars {
     /// Returns what providers tell their long calls to.
     pub fn provider_progress(&self) -> ProviderProgress {
         let bars = self.clone();
-        ProviderProgress::new(move |line| match bars.0.as_ref() {
-            Kind::Terminal { all, .. } => {
-                all.println(format!("  {line}")).ok();
-            }
-            Kind::Lines => anstream::eprintln!("  {line}"),
-            Kind::Silent => {}
-        })
+        ProviderProgress::new(move |line| bars.say(&format!("  {line}")))
     }
 
     /// Returns what a run tells its steps to.
     pub fn listener(&self) -> SharedListener {
         let bars = self.clone();
         Arc::new(move |progress: Progress<'_>| bars.tell(&progress))
+    }
+
+    /// Tells a line, above the bars that stand on the terminal.
+    pub fn say(&self, line: &str) {
+        match self.0.as_ref() {
+            Kind::Terminal { all, .. } => {
+                all.println(line).ok();
+            }
+            Kind::Lines => anstream::eprintln!("{line}"),
+            Kind::Silent => {}
+        }
     }
 
     /// Clears what is left on the terminal.
@@ -76,14 +81,16 @@ impl Bars {
                 match progress {
                     Progress::Started(step) => {
                         let bar = all.add(ProgressBar::new_spinner());
-                        bar.set_style(style());
+                        bar.set_style(style(WORKING));
                         bar.set_prefix(describe(&step.op));
                         bar.enable_steady_tick(Duration::from_millis(100));
                         steps.insert(step.id.clone(), bar);
                     }
-                    Progress::Working(step, line) => {
+                    Progress::Waiting { step, ready, of } => {
                         if let Some(bar) = steps.get(&step.id) {
-                            bar.set_message((*line).to_owned());
+                            bar.set_style(style(WAITING));
+                            bar.set_length(*of as u64);
+                            bar.set_position(*ready as u64);
                         }
                     }
                     Progress::Done(step) => {
@@ -95,24 +102,21 @@ impl Bars {
                                 .ok();
                         }
                     }
-                    Progress::Failed(step, failure) => {
+                    Progress::Failed(step, _) => {
                         if let Some(bar) = steps.remove(&step.id) {
+                            let took = bar.elapsed().as_secs();
                             bar.finish_and_clear();
                             let sign = paint(REMOVE, "✗");
-                            all.println(format!(
-                                "{sign} {}: {}",
-                                describe(&step.op),
-                                failure.message
-                            ))
-                            .ok();
+                            all.println(format!("{sign} {} ({took}s)", describe(&step.op)))
+                                .ok();
                         }
                     }
                 }
             }
             Kind::Lines => match progress {
                 Progress::Started(step) => anstream::eprintln!("… {}", describe(&step.op)),
-                Progress::Working(step, line) => {
-                    anstream::eprintln!("  {}: {line}", describe(&step.op));
+                Progress::Waiting { step, ready, of } => {
+                    anstream::eprintln!("  {}: {ready}/{of} ready", describe(&step.op));
                 }
                 Progress::Done(step) => {
                     anstream::eprintln!("{} {}", paint(ADD, "✓"), describe(&step.op));
@@ -126,7 +130,13 @@ impl Bars {
     }
 }
 
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim} {wide_msg}")
+/// A step at work.
+const WORKING: &str = "{spinner} {prefix} {elapsed:.dim}";
+/// A step that waits for machines.
+const WAITING: &str = "{spinner} {prefix} {bar:20.green/dim} {pos}/{len} ready {elapsed:.dim}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .progress_chars("━━─")
 }

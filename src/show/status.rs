@@ -158,6 +158,16 @@ pub fn table(status: &Status) -> String {
     }
     let mut text = columns(&rows);
     text.push('\n');
+    // Below the table: a long reason would make every line of it long.
+    for machine in status.fleets.values().flat_map(|fleet| &fleet.machines) {
+        if let Readiness::Failed { reason } = &machine.readiness {
+            text.push_str(&format!(
+                "{} {}: {reason}\n",
+                paint(REMOVE, "✗"),
+                machine.name
+            ));
+        }
+    }
     text.push_str(&format!(
         "{} in the mesh. {}\n",
         counted(status.objects as u64, "object"),
@@ -180,9 +190,7 @@ fn state(machine: &MachineStatus) -> String {
         (Power::Running, Readiness::Ready) => paint(ADD, "ready"),
         (Power::Running, Readiness::Unknown) => paint(ADD, "running"),
         (Power::Running, Readiness::Waiting) => paint(CHANGE, "bootstrapping"),
-        (Power::Running, Readiness::Failed { reason }) => {
-            paint(REMOVE, format!("failed: {reason}"))
-        }
+        (Power::Running, Readiness::Failed { .. }) => paint(REMOVE, "failed"),
         (Power::Starting, _) => paint(CHANGE, "starting"),
         (Power::Stopped, _) => paint(REMOVE, "stopped"),
         (Power::Broken, _) => paint(REMOVE, "broken"),

@@ -91,15 +91,20 @@ impl FleetLowering<'_> {
         pruned: &mut BTreeSet<ObjectRef>,
     ) -> Vec<usize> {
         let mut front: Vec<usize> = written.into_iter().collect();
-        for change in &self.changes.changes {
-            match change.action {
-                Action::Adopt | Action::Forget | Action::Update => {
-                    front = self.change(graph, change, front);
+        for turn in [Turn::First, Turn::Last] {
+            for change in &self.changes.changes {
+                match change.action {
+                    Action::Adopt | Action::Forget | Action::Update => {
+                        front = self.change(graph, change, turn, front);
+                    }
+                    Action::Create | Action::Replace | Action::Delete => {}
                 }
-                Action::Create | Action::Replace | Action::Delete => {}
+            }
+            if turn == Turn::First {
+                front = self.roll_out(graph, front, pruned);
             }
         }
-        self.roll_out(graph, front, pruned)
+        front
     }
 
     fn batch(&self) -> usize {
@@ -108,35 +113,36 @@ impl FleetLowering<'_> {
             .max(1)
     }
 
-    /// Lowers a change of existing machines; a restart goes a few machines at a time.
+    /// Lowers what is done in its turn to existing machines.
+    ///
+    /// Restarting takes machines away: those that are up go last, when all others are
+    /// there, and a few at a time; those that are down anyway all go at once.
     fn change(
         &self,
         graph: &mut Graph<'_>,
         change: &MachineChange,
+        turn: Turn,
         front: Vec<usize>,
     ) -> Vec<usize> {
-        let restarts = change
-            .differences
-            .iter()
-            .any(|difference| difference.mutability == Mutability::Restart);
-        let (up, down): (Vec<&MachineRef>, Vec<_>) = change
+        let restarts = restarts(change);
+        let is_careful = change.action == Action::Update && restarts;
+        let machines: Vec<&MachineRef> = change
             .machines
             .iter()
-            .partition(|machine| machine.available);
+            .filter(|machine| (turn == Turn::Last) == (is_careful && machine.available))
+            .collect();
         let rollout = self.desired.map(|desired| desired.rollout);
         let careful = rollout.map_or(1, |rollout| rollout.max_unavailable.max(1));
-        let step = if restarts {
-            self.batch()
-                .min(usize::try_from(careful).unwrap_or(usize::MAX))
-        } else {
-            self.batch()
+        let step = match turn {
+            Turn::First => self.batch(),
+            Turn::Last => self
+                .batch()
+                .min(usize::try_from(careful).unwrap_or(usize::MAX)),
         };
         let waits = (restarts || change.start).then_some(rollout).flatten();
         let mut front = front;
         let mut done = Vec::new();
-        // Machines that are down already may all be taken at once.
-        let chunks = down.chunks(self.batch()).chain(up.chunks(step));
-        for (index, machines) in chunks.enumerate() {
+        for machines in machines.chunks(step) {
             let action = format!("{:?}", change.action).to_lowercase();
             let id = format!("{action}/{}/{}", self.fleet, graph.steps.len());
             let update = self.update(graph.plan, change, machines);
@@ -145,7 +151,7 @@ impl FleetLowering<'_> {
             let last = match waits {
                 Some(rollout) => {
                     let machines = machines.iter().map(|&machine| machine.clone()).collect();
-                    let tag = format!("change-{index}");
+                    let tag = format!("change-{changed}");
                     self.wait(
                         graph,
                         &tag,
@@ -157,7 +163,7 @@ impl FleetLowering<'_> {
                 }
                 None => changed,
             };
-            if restarts {
+            if turn == Turn::Last {
                 front = vec![last];
             }
             done.push(last);
@@ -239,13 +245,15 @@ impl FleetLowering<'_> {
         let mut coming = self.changes.coming.clone();
         let rollout = self.desired.map(|desired| desired.rollout);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        // Machines that are down and are started or restarted were waited for by then.
         let started: usize = self
             .changes
             .changes
             .iter()
-            .filter(|change| change.start)
-            .map(|change| change.machines.len())
-            .sum();
+            .filter(|change| change.start || restarts(change))
+            .flat_map(|change| &change.machines)
+            .filter(|machine| !machine.available)
+            .count();
         let old_available = going
             .iter()
             .filter(|(_, machine)| machine.available)
@@ -416,6 +424,28 @@ impl FleetLowering<'_> {
         }
         deleted
     }
+}
+
+/// When existing machines are changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Before machines come and go.
+    First,
+    /// When all machines are there.
+    Last,
+}
+
+/// Returns whether existing machines restart for a change.
+fn restarts(change: &MachineChange) -> bool {
+    let in_place = match change.action {
+        Action::Update | Action::Adopt => true,
+        Action::Create | Action::Replace | Action::Delete | Action::Forget => false,
+    };
+    in_place
+        && change
+            .differences
+            .iter()
+            .any(|difference| difference.mutability == Mutability::Restart)
 }
 
 /// Returns whether an attribute is the engine's own, and no provider's.

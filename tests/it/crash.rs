@@ -240,7 +240,7 @@ fn recover(world: &World, scenario: &Scenario, mode: Mode) -> Result<(), String>
     if mode.loses_ledger && mode.is_late {
         // Nothing tells that run what its listing misses: it takes back, or makes anew,
         // what was let go or made a moment ago.
-        world.may_lose_released.set(true);
+        world.ignore_released();
         world.valid()?;
         world.cloud.tick(LATEST).unwrap();
         next = run_again(world, scenario, mode, &Alive);

@@ -14,8 +14,9 @@
 //! A machine's id is its name and eight random digits, so an id is never used
 //! again; its name is derived from its batch, so a repeated `create` finds it.
 //! Bridges, cgroups, network namespaces and units carry a hash of the data
-//! folder's path: two folders on one computer have nothing in common but the
-//! switch of IP forwarding, which the last of them puts back.
+//! folder's path: two folders on one computer have nothing in common but two
+//! switches of the kernel, IP forwarding and the most inotify instances of a
+//! user, which the last of them puts back to what they were before the first.
 //!
 //! This crate reads no environment variable and prints nothing.
 //!

@@ -1,9 +1,9 @@
 //! The network of this computer's containers: one bridge for each data folder.
 //!
-//! The bridge, the address translation and IP forwarding exist while there is a
-//! machine, and what they changed on this computer is put back when the last
-//! one goes. IP forwarding is one switch for all data folders of the computer,
-//! so it is put back by the last of them.
+//! The bridge and the address translation exist while there is a machine, and
+//! what they changed on this computer is put back when the last one goes. Some
+//! of that, such as IP forwarding, is one switch for all data folders of the
+//! computer, and is put back by the last of them.
 //!
 //! Invariants:
 //! 1. An address is handed out under the lock of the data folder, and written into
@@ -212,7 +212,7 @@ impl Network {
         );
         self.tools.feed(Tool::Nft, ["-f", "-"], &rules)?;
         firewall::open(&self.tools, &bridge)?;
-        shared.forward()?;
+        shared.switch()?;
         // Last: whoever sees it may rely on all of the above.
         shared.put(&bridge, &self.claim(plan, true))
     }

@@ -30,7 +30,7 @@ use meshvm_provider_sim::{FaultPlan, SimCloud};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-pub use fates::{DiesAfter, DiesAt, KINDS, Place, Recorder, kind};
+pub use fates::{AsksToStop, DiesAfter, DiesAt, KINDS, Place, Recorder};
 pub use fleets::{File, Fleet};
 pub use guard::{Guard, of_fleet};
 pub use truth::outsider;
@@ -56,7 +56,7 @@ pub struct World {
     told: Cell<usize>,
     foreign: RefCell<Vec<Machine>>,
     let_go: RefCell<Vec<(String, Machine)>>,
-    pub may_lose_released: Cell<bool>,
+    ignores_released: Cell<bool>,
 }
 
 /// How a process carries out its run.
@@ -110,7 +110,7 @@ impl World {
             told: Cell::new(0),
             foreign: RefCell::default(),
             let_go: RefCell::default(),
-            may_lose_released: Cell::new(false),
+            ignores_released: Cell::new(false),
         };
         world.settle_others();
         world
@@ -244,6 +244,11 @@ impl World {
     pub fn may_let_go(&self, fleet: &str, machine: &Machine) {
         let entry = (fleet.to_owned(), machine.clone());
         self.let_go.borrow_mut().push(entry);
+    }
+
+    /// Does not look any more at what became of the entries of machines that were let go.
+    pub fn ignore_released(&self) {
+        self.ignores_released.set(true);
     }
 
     /// Returns the folder of the mesh.

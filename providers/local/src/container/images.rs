@@ -213,12 +213,11 @@ impl Images {
         args.push(Tool::Mmdebstrap.require()?.into());
         let arguments = recipe.arguments(&folder.join(ROOT), &customize);
         args.extend(arguments.into_iter().map(OsString::from));
-        self.tools
-            .call(Tool::Unshare, args, "", |line| {
-                if let Some(line) = line.strip_prefix("I: ") {
-                    self.progress.say(&format!("base image: {line}"));
-                }
-            })?;
+        self.tools.call(Tool::Unshare, args, "", |line| {
+            if let Some(line) = line.strip_prefix("I: ") {
+                self.progress.say(&format!("base image: {line}"));
+            }
+        })?;
         Ok(())
     }
 

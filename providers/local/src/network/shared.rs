@@ -1,8 +1,8 @@
-//! What all data folders of this computer share: which subnets are theirs, and one switch.
+//! What all data folders of this computer share: which subnets are theirs, and its switches.
 //!
-//! It is kept below `/run`, since bridges and the switch do not survive a
-//! restart of the computer either. Nothing here is touched without [`Shared`],
-//! the lock of the computer. The folder goes with the last network.
+//! It is kept below `/run`, since bridges and switches do not survive a restart
+//! of the computer either. Nothing here is touched without [`Shared`], the lock
+//! of the computer. The folder goes with the last network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,35 @@ use crate::names::PREFIX;
 
 const FOLDER: &str = "/run/meshvm";
 const LOCK: &str = "lock";
-/// The switch of IP forwarding.
-const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
-/// Holds what the switch was before the first network came up.
-const FORWARD_BEFORE: &str = "ip_forward";
+/// A number of the kernel that machines need to be so high.
+struct Switch {
+    /// Where it is set.
+    path: &'static str,
+    /// The name of the note that says what it was.
+    note: &'static str,
+    /// The least that machines need.
+    least: u64,
+    /// Whether nothing works without it.
+    vital: bool,
+}
+
+/// What is changed while there is a machine.
+const SWITCHES: [Switch; 2] = [
+    Switch {
+        path: "/proc/sys/net/ipv4/ip_forward",
+        note: "ip_forward",
+        least: 1,
+        vital: true,
+    },
+    // A booting systemd takes eight, all of them root's: the usual 128 are enough for sixteen
+    // machines, and in the next ones units fail without a word.
+    Switch {
+        path: "/proc/sys/fs/inotify/max_user_instances",
+        note: "max_user_instances",
+        least: 8192,
+        vital: false,
+    },
+];
 
 /// The lock of this computer, held.
 pub(crate) struct Shared {
@@ -100,14 +125,45 @@ impl Shared {
         Ok(others.iter().map(|(_, claim)| claim.subnet.net()).collect())
     }
 
-    /// Switches IP forwarding on, and notes what it was.
-    pub(super) fn forward(&self) -> Result<(), NetworkError> {
-        let switch = Path::new(FORWARD);
-        let before = fs::read_to_string(switch).map_err(doing("read", switch))?;
-        if before.trim() == "0" {
-            let note = Path::new(FOLDER).join(FORWARD_BEFORE);
-            files::write(&note, before.as_bytes(), 0o644)?;
-            fs::write(switch, "1").map_err(doing("write", switch))?;
+    /// Sets the switches, and notes what they were.
+    pub(super) fn switch(&self) -> Result<(), NetworkError> {
+        for Switch {
+            path,
+            note,
+            least,
+            vital,
+        } in SWITCHES
+        {
+            let path = Path::new(path);
+            let before = fs::read_to_string(path).map_err(doing("read", path))?;
+            if before.trim().parse().is_ok_and(|now: u64| now >= least) {
+                continue;
+            }
+            files::write(&Path::new(FOLDER).join(note), before.as_bytes(), 0o644)?;
+            let set = fs::write(path, least.to_string()).map_err(doing("write", path));
+            if vital {
+                set?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the switches back to what they were.
+    fn switch_back(&self) -> Result<(), NetworkError> {
+        for Switch {
+            path, note, vital, ..
+        } in SWITCHES
+        {
+            let note = Path::new(FOLDER).join(note);
+            let Some(before) = files::read(&note)? else {
+                continue;
+            };
+            let path = Path::new(path);
+            let set = fs::write(path, before).map_err(doing("write", path));
+            if vital {
+                set?;
+            }
+            files::remove(&note)?;
         }
         Ok(())
     }
@@ -121,12 +177,7 @@ impl Shared {
             up |= device_exists(name)?;
         }
         if !up {
-            let note = folder.join(FORWARD_BEFORE);
-            if let Some(before) = files::read(&note)? {
-                let switch = Path::new(FORWARD);
-                fs::write(switch, before).map_err(doing("write", switch))?;
-                files::remove(&note)?;
-            }
+            self.switch_back()?;
         }
         let claim = folder.join(bridge);
         files::remove_unfinished(&claim)?;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use meshvm::apply::{CrashPoint, Fate};
+use meshvm::apply::{CrashPoint, Fate, Stop};
 use meshvm::steps::{Op, Step};
 
 /// A place in a run: a step, and how far it came.
@@ -58,6 +58,34 @@ impl Fate for DiesAfter {
         self.left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, passed)
             .is_err()
+    }
+}
+
+/// Asks a run to stop once it has passed so many places.
+pub struct AsksToStop<'a> {
+    at: DiesAfter,
+    times: usize,
+    asked: AtomicUsize,
+    stop: &'a Stop,
+}
+
+impl<'a> AsksToStop<'a> {
+    pub fn after(places: usize, times: usize, stop: &'a Stop) -> Self {
+        Self {
+            at: DiesAfter::places(places),
+            times,
+            asked: AtomicUsize::new(0),
+            stop,
+        }
+    }
+}
+
+impl Fate for AsksToStop<'_> {
+    fn dies(&self, point: CrashPoint, step: &Step) -> bool {
+        if self.at.dies(point, step) && self.asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            (0..self.times).for_each(|_| self.stop.ask());
+        }
+        false
     }
 }
 

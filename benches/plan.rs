@@ -38,8 +38,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         return measure(Path::new(folder));
     }
-    let asked: Vec<u32> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-    let sizes = if asked.is_empty() { SIZES.to_vec() } else { asked };
+    let asked: Vec<u32> = std::env::args()
+        .filter_map(|arg| arg.parse().ok())
+        .collect();
+    let sizes = if asked.is_empty() {
+        SIZES.to_vec()
+    } else {
+        asked
+    };
     println!("machines  mesh  list requests  CPU s  peak MB");
     for with_mesh in [false, true] {
         for &size in &sizes {

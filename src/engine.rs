@@ -24,7 +24,7 @@ use crate::observe::{self, ObserveError};
 use crate::observed::Observed;
 use crate::plan::{self, Applied, Context, Options, Plan, PlanError};
 use crate::providers::Connections;
-use crate::steps::{Op, lower};
+use crate::steps::lower;
 
 /// The step id of entries that are about a run as a whole.
 const WHOLE_RUN: &str = "run";
@@ -286,6 +286,7 @@ impl Hold<'_> {
 
     async fn run(&self, plan: Plan, settings: &ApplySettings<'_>) -> Result<Outcome, EngineError> {
         let ledger = &self.engine.ledger;
+        self.remember_scopes(&plan).await?;
         let applied = self.applied(&plan).await?;
         // What an interrupted run left is taken over by one that does nothing else, or
         // every later plan would have to find it out again.
@@ -295,9 +296,6 @@ impl Hold<'_> {
             return Ok(Outcome::default());
         }
         let graph = lower(&plan);
-        for scope in created_in(&plan, &graph.steps) {
-            ledger.add_scope(&scope).await?;
-        }
         let bytes = serde_json::to_vec(&plan).map_err(|source| EngineError::Run {
             fence: self.lease.fence(),
             source,
@@ -331,6 +329,20 @@ impl Hold<'_> {
             self.record(applied).await?;
         }
         Ok(outcome)
+    }
+
+    /// Makes sure that the fleets' scopes are looked at also when they have left the file.
+    ///
+    /// Not only where machines are made: a fleet may have adopted all that it has, and the
+    /// ledger may have been lost since.
+    async fn remember_scopes(&self, plan: &Plan) -> Result<(), EngineError> {
+        let known = self.engine.ledger.scopes().await?;
+        let fleets = plan.desired.fleets.values();
+        let scopes: BTreeSet<&Scope> = fleets.map(|fleet| &fleet.template.scope).collect();
+        for scope in scopes.into_iter().filter(|scope| !known.contains(scope)) {
+            self.engine.ledger.add_scope(scope).await?;
+        }
+        Ok(())
     }
 
     /// Takes over what earlier runs did and listings do not show yet; then those runs can go.
@@ -388,24 +400,6 @@ impl Hold<'_> {
         }
         Ok(())
     }
-}
-
-/// Returns the scopes that steps create machines in.
-fn created_in(plan: &Plan, steps: &[crate::steps::Step]) -> BTreeSet<Scope> {
-    steps
-        .iter()
-        .filter_map(|step| match &step.op {
-            Op::Create(batch) => plan.desired.fleets.get(&batch.fleet),
-            Op::Prepare { .. }
-            | Op::Await { .. }
-            | Op::Enter { .. }
-            | Op::Change { .. }
-            | Op::Delete { .. }
-            | Op::Write { .. }
-            | Op::Prune { .. } => None,
-        })
-        .map(|fleet| fleet.template.scope.clone())
-        .collect()
 }
 
 /// A journal that is written only while the lock is held.

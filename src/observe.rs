@@ -220,21 +220,22 @@ impl Late {
                     known.insert(machine.id.clone(), machine);
                 }
             }
-            self.wanted.retain(|id, wanted| match (wanted, known.get(id)) {
-                (Wanted::Look(look), Some(machine)) if look.is_of(machine) => {
-                    happened.expect(id, std::mem::take(look));
-                    // The plan counts on it, so a later listing may not fall behind it.
-                    if machine.is_available() {
-                        happened.expect_available(id);
+            self.wanted
+                .retain(|id, wanted| match (wanted, known.get(id)) {
+                    (Wanted::Look(look), Some(machine)) if look.is_of(machine) => {
+                        happened.expect(id, std::mem::take(look));
+                        // The plan counts on it, so a later listing may not fall behind it.
+                        if machine.is_available() {
+                            happened.expect_available(id);
+                        }
+                        false
                     }
-                    false
-                }
-                (Wanted::Gone, None) => {
-                    happened.expect_gone(id);
-                    false
-                }
-                (Wanted::Look(_) | Wanted::Gone, _) => true,
-            });
+                    (Wanted::Gone, None) => {
+                        happened.expect_gone(id);
+                        false
+                    }
+                    (Wanted::Look(_) | Wanted::Gone, _) => true,
+                });
             if self.wanted.is_empty() {
                 break;
             }

@@ -64,12 +64,20 @@ impl Worker {
     pub fn record(&self, index: usize) -> Recorded {
         match &self.graph.steps[index].op {
             Op::Create(batch) => Recorded::Create(batch.clone()),
-            Op::Change { scope, update } => Recorded::Change {
+            Op::Change {
+                fleet: _,
+                scope,
+                update,
+            } => Recorded::Change {
                 scope: scope.clone(),
                 machines: update.machines.clone(),
                 look: Look::after(update),
             },
-            Op::Delete { scope, machines } => Recorded::Delete {
+            Op::Delete {
+                fleet: _,
+                scope,
+                machines,
+            } => Recorded::Delete {
                 scope: scope.clone(),
                 machines: machines.clone(),
             },
@@ -165,14 +173,22 @@ impl Worker {
                     return Err(ProviderError::new(ErrorClass::Unavailable, message).into());
                 }
             }
-            Op::Change { scope, update } => {
+            Op::Change {
+                fleet: _,
+                scope,
+                update,
+            } => {
                 let provider = self
                     .connections
                     .open(scope, update.template.as_ref())
                     .await?;
                 provider.update(update).await?;
             }
-            Op::Delete { scope, machines } => self.delete(scope, machines).await?,
+            Op::Delete {
+                fleet: _,
+                scope,
+                machines,
+            } => self.delete(scope, machines).await?,
             Op::Write { objects } => {
                 if let Some(mesh) = &self.mesh {
                     mesh.write(stack, objects).await?;

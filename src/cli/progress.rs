@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use meshvm_provider_api::Progress as ProviderProgress;
 
@@ -12,6 +14,7 @@ use crate::apply::Progress;
 use crate::apply::worker::SharedListener;
 use crate::show::outcome::describe;
 use crate::show::{ADD, REMOVE, paint};
+use crate::steps::Step;
 
 /// Where progress goes.
 #[derive(Clone)]
@@ -19,10 +22,7 @@ pub struct Bars(Arc<Kind>);
 
 enum Kind {
     /// A person at a terminal.
-    Terminal {
-        all: MultiProgress,
-        steps: Mutex<BTreeMap<String, ProgressBar>>,
-    },
+    Terminal(Terminal),
     /// A person reading a log.
     Lines,
     /// Nobody.
@@ -33,10 +33,11 @@ impl Bars {
     /// Chooses by who reads.
     pub fn new(output: &Output) -> Self {
         Self(Arc::new(if output.is_interactive() {
-            Kind::Terminal {
+            Kind::Terminal(Terminal {
                 all: MultiProgress::new(),
                 steps: Mutex::default(),
-            }
+                has_colour: AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
+            })
         } else if output.is_human() {
             Kind::Lines
         } else {
@@ -59,9 +60,7 @@ impl Bars {
     /// Tells a line, above the bars that stand on the terminal.
     pub fn say(&self, line: &str) {
         match self.0.as_ref() {
-            Kind::Terminal { all, .. } => {
-                all.println(line).ok();
-            }
+            Kind::Terminal(terminal) => terminal.say(line),
             Kind::Lines => anstream::eprintln!("{line}"),
             Kind::Silent => {}
         }
@@ -69,50 +68,14 @@ impl Bars {
 
     /// Clears what is left on the terminal.
     pub fn finish(&self) {
-        if let Kind::Terminal { all, .. } = self.0.as_ref() {
-            all.clear().ok();
+        if let Kind::Terminal(terminal) = self.0.as_ref() {
+            terminal.all.clear().ok();
         }
     }
 
     fn tell(&self, progress: &Progress<'_>) {
         match self.0.as_ref() {
-            Kind::Terminal { all, steps } => {
-                let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
-                match progress {
-                    Progress::Started(step) => {
-                        let bar = all.add(ProgressBar::new_spinner());
-                        bar.set_style(style(WORKING));
-                        bar.set_prefix(describe(&step.op));
-                        bar.enable_steady_tick(Duration::from_millis(100));
-                        steps.insert(step.id.clone(), bar);
-                    }
-                    Progress::Waiting { step, ready, of } => {
-                        if let Some(bar) = steps.get(&step.id) {
-                            bar.set_style(style(WAITING));
-                            bar.set_length(*of as u64);
-                            bar.set_position(*ready as u64);
-                        }
-                    }
-                    Progress::Done(step) => {
-                        if let Some(bar) = steps.remove(&step.id) {
-                            let took = bar.elapsed().as_secs();
-                            bar.finish_and_clear();
-                            let sign = paint(ADD, "✓");
-                            all.println(format!("{sign} {} ({took}s)", describe(&step.op)))
-                                .ok();
-                        }
-                    }
-                    Progress::Failed(step, _) => {
-                        if let Some(bar) = steps.remove(&step.id) {
-                            let took = bar.elapsed().as_secs();
-                            bar.finish_and_clear();
-                            let sign = paint(REMOVE, "✗");
-                            all.println(format!("{sign} {} ({took}s)", describe(&step.op)))
-                                .ok();
-                        }
-                    }
-                }
-            }
+            Kind::Terminal(terminal) => terminal.tell(progress),
             Kind::Lines => match progress {
                 Progress::Started(step) => anstream::eprintln!("… {}", describe(&step.op)),
                 Progress::Waiting { step, ready, of } => {
@@ -130,10 +93,56 @@ impl Bars {
     }
 }
 
-/// A step at work.
-const WORKING: &str = "{spinner} {prefix} {elapsed:.dim}";
-/// A step that waits for machines.
-const WAITING: &str = "{spinner} {prefix} {bar:20.green/dim} {pos}/{len} ready {elapsed:.dim}";
+/// Bars at the end of a terminal, one for each step at work.
+struct Terminal {
+    all: MultiProgress,
+    steps: Mutex<BTreeMap<String, ProgressBar>>,
+    has_colour: bool,
+}
+
+impl Terminal {
+    fn say(&self, line: &str) {
+        let line = match self.has_colour {
+            true => line.to_owned(),
+            false => strip_str(line).to_string(),
+        };
+        self.all.println(line).ok();
+    }
+
+    fn tell(&self, progress: &Progress<'_>) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Progress::Started(step) => {
+                let bar = self.all.add(ProgressBar::new_spinner());
+                bar.set_style(style("{spinner} {prefix} {elapsed}"));
+                bar.set_prefix(describe(&step.op));
+                bar.enable_steady_tick(Duration::from_millis(100));
+                steps.insert(step.id.clone(), bar);
+            }
+            Progress::Waiting { step, ready, of } => {
+                if let Some(bar) = steps.get(&step.id) {
+                    bar.set_style(style(
+                        "{spinner} {prefix} {bar:20} {pos}/{len} ready {elapsed}",
+                    ));
+                    bar.set_length(*of as u64);
+                    bar.set_position(*ready as u64);
+                }
+            }
+            Progress::Done(step) => self.end(step, steps.remove(&step.id), paint(ADD, "✓")),
+            Progress::Failed(step, _) => {
+                self.end(step, steps.remove(&step.id), paint(REMOVE, "✗"));
+            }
+        }
+    }
+
+    fn end(&self, step: &Step, bar: Option<ProgressBar>, sign: String) {
+        if let Some(bar) = bar {
+            let took = bar.elapsed().as_secs();
+            bar.finish_and_clear();
+            self.say(&format!("{sign} {} ({took}s)", describe(&step.op)));
+        }
+    }
+}
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)

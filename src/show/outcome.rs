@@ -72,14 +72,15 @@ pub fn describe(op: &Op) -> String {
         ),
         Op::Await { fleet, .. } => format!("wait for fleet {fleet}"),
         Op::Enter { fleet, .. } => format!("register fleet {fleet}"),
-        Op::Change { update, .. } => {
-            format!(
-                "change {}",
-                counted(update.machines.len() as u64, "machine")
-            )
+        Op::Change { fleet, update, .. } => {
+            let count = counted(update.machines.len() as u64, "machine");
+            format!("change {count} of fleet {fleet}")
         }
-        Op::Delete { machines, .. } => {
-            format!("delete {}", counted(machines.len() as u64, "machine"))
+        Op::Delete {
+            fleet, machines, ..
+        } => {
+            let count = counted(machines.len() as u64, "machine");
+            format!("delete {count} of fleet {fleet}")
         }
         Op::Write { objects } => format!("write {}", counted(objects.len() as u64, "object")),
         Op::Prune { objects } => format!("remove {}", counted(objects.len() as u64, "object")),

@@ -198,7 +198,10 @@ pub(super) fn together(fleets: &BTreeMap<Name, FleetBody>, checker: &mut Checker
         let Some(service) = &membership.service else {
             continue;
         };
-        let service = service.name.as_ref().map_or(name.as_str(), |own| own.as_str());
+        let service = service
+            .name
+            .as_ref()
+            .map_or(name.as_str(), |own| own.as_str());
         if let Some(first) = services.get(&(namespace, service)) {
             let summary = format!(
                 "the fleets `{first}` and `{fleet}` both make the Service `{namespace}/{service}`"

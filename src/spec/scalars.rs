@@ -49,7 +49,10 @@ impl<const MAX: usize, const LETTER_FIRST: bool> TryFrom<String> for Label<MAX, 
         if fits {
             Ok(Self(text))
         } else {
-            Err(format!("`{text}` is not a name: it must be {}", Self::rule()))
+            Err(format!(
+                "`{text}` is not a name: it must be {}",
+                Self::rule()
+            ))
         }
     }
 }

@@ -146,8 +146,16 @@ impl FleetLowering<'_> {
             let action = format!("{:?}", change.action).to_lowercase();
             let id = format!("{action}/{}/{}", self.fleet, graph.steps.len());
             let update = self.update(graph.plan, change, machines);
-            let scope = change.scope.clone();
-            let changed = graph.push(id, Op::Change { scope, update }, front.clone());
+            let (fleet, scope) = (self.fleet.to_owned(), change.scope.clone());
+            let changed = graph.push(
+                id,
+                Op::Change {
+                    fleet,
+                    scope,
+                    update,
+                },
+                front.clone(),
+            );
             let last = match waits {
                 Some(rollout) => {
                     let machines = machines.iter().map(|&machine| machine.clone()).collect();
@@ -416,6 +424,7 @@ impl FleetLowering<'_> {
             for machines in machines.chunks(self.batch()) {
                 let id = format!("delete/{}/{wave}/{}", self.fleet, deleted.len());
                 let op = Op::Delete {
+                    fleet: self.fleet.to_owned(),
                     scope: scope.clone(),
                     machines: machines.to_vec(),
                 };

@@ -72,6 +72,8 @@ pub enum Op {
     },
     /// Changes machines in place, or their labels.
     Change {
+        /// Their fleet.
+        fleet: String,
         /// Where they are.
         scope: Scope,
         /// What is done to them.
@@ -79,6 +81,8 @@ pub enum Op {
     },
     /// Deletes machines.
     Delete {
+        /// Their fleet.
+        fleet: String,
         /// Where they are.
         scope: Scope,
         /// Which.

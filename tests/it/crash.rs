@@ -141,7 +141,10 @@ fn a_crash_is_mended_when_the_next_apply_comes_the_next_day() {
     };
     let mut failures = Failures::default();
     for scenario in all() {
-        for (place, _) in places(&scenario, mode, &mut failures).into_iter().step_by(3) {
+        for (place, _) in places(&scenario, mode, &mut failures)
+            .into_iter()
+            .step_by(3)
+        {
             let world = scenario.world(mode.faults());
             let died = dies(&world, &scenario, mode, &DiesAt(place.clone()));
             world.wait(24 * 60 * 60);
@@ -170,11 +173,7 @@ fn the_matrix_has_every_kind_of_step_at_every_crash_point() {
 }
 
 /// Returns every place where the scenario's run can die.
-fn places(
-    scenario: &Scenario,
-    mode: Mode,
-    failures: &mut Failures,
-) -> Vec<(Place, &'static str)> {
+fn places(scenario: &Scenario, mode: Mode, failures: &mut Failures) -> Vec<(Place, &'static str)> {
     let world = scenario.world(mode.faults());
     let recorder = Recorder::default();
     let result = complete(run(&world, scenario, mode, &recorder));

@@ -46,6 +46,7 @@ struct Wanted {
     image: &'static str,
     size: &'static str,
     tag: &'static str,
+    region: &'static str,
     zones: &'static [&'static str],
     is_member: bool,
     surge: u64,
@@ -60,6 +61,7 @@ impl Wanted {
             image: draw.one_of(&["debian-12", "debian-12", "debian-13"]),
             size: draw.one_of(&["small", "small", "large"]),
             tag: draw.one_of(&["blue", "green"]),
+            region: draw.one_of(&["sim-1", "sim-1", "sim-1", "sim-2"]),
             zones: draw.one_of(&[&["a"] as &[&str], &["a", "b"], &["b", "c"]]),
             is_member: draw.below(4) > 0,
             surge: draw.below(3) + u64::from(unavailable == 0),
@@ -89,6 +91,7 @@ fn fleet_file(fleets: &Fleets) -> String {
                 "sim": {
                     "image": wanted.image,
                     "size": wanted.size,
+                    "region": wanted.region,
                     "zones": wanted.zones,
                     "tags": {"team": wanted.tag},
                 },
@@ -255,13 +258,13 @@ impl Series {
         self.history.push('\n');
     }
 
-    /// Runs and kills; returns whether the run was quicker than the kill.
-    fn kill_once(&mut self) {
+    /// Runs a command and kills it, unless it is quicker.
+    fn kill_once(&mut self, command: &str) {
         let longest = u64::try_from(self.usual.as_micros()).unwrap() * 5 / 4;
         let after = Duration::from_micros(self.draw.below(longest.max(1)));
         let mut child = self
             .sandbox
-            .command(&["apply", "-y", "--format", "json"])
+            .command(&[command, "-y", "--format", "json"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -273,9 +276,9 @@ impl Series {
         match status.code() {
             None => {
                 self.killed += 1;
-                self.note(format!("killed after {after:?}"));
+                self.note(format!("{command} killed after {after:?}"));
             }
-            Some(code) => self.note(format!("ended with {code} before {after:?}")),
+            Some(code) => self.note(format!("{command} ended with {code} before {after:?}")),
         }
     }
 
@@ -303,6 +306,19 @@ impl Series {
         let plan = self.sandbox.meshvm("plan --detailed-exitcode");
         if plan.code != Some(0) {
             self.fail(&plan.all());
+        }
+    }
+
+    /// Destroys, killed a few times, after which nothing may be left.
+    fn destroy(&mut self) {
+        for _ in 0..3 {
+            self.kill_once("destroy");
+        }
+        let ran = self.sandbox.meshvm("destroy -y");
+        self.note(ran.all());
+        let wrong = wrong(&self.sandbox, &Fleets::new());
+        if ran.code != Some(0) || !wrong.is_empty() {
+            self.fail(&format!("destroyed: {wrong}"));
         }
     }
 
@@ -341,13 +357,14 @@ fn series(seed: u64) {
         if series.draw.below(3) == 0 {
             series.change();
         }
-        series.kill_once();
+        series.kill_once("apply");
         if series.draw.below(6) == 0 {
             series.settle();
         }
     }
     series.settle();
     series.clear();
+    series.destroy();
 }
 
 #[test]

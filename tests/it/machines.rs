@@ -74,7 +74,9 @@ impl Bookinfo {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
-            let pid = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            let pid = path
+                .file_name()
+                .and_then(|name| name.to_str()?.parse().ok());
             let (Some(pid), Ok(line)) = (pid, fs::read(path.join("cmdline"))) else {
                 continue;
             };
@@ -103,12 +105,18 @@ fn two_containers_boot_serve_drift_and_go() -> Result<()> {
     for machine in [ratings, database] {
         assert_eq!(machine["readiness"]["state"], "ready", "{machine}");
         assert_eq!(machine["registered"], true, "{machine}");
-        assert_eq!(status_of(machine, READY, "/healthz/ready")?, 200, "Envoy is not ready");
+        assert_eq!(
+            status_of(machine, READY, "/healthz/ready")?,
+            200,
+            "Envoy is not ready"
+        );
     }
     assert_eq!(status_of(ratings, 9080, "/ratings/0")?, 200);
     let mut greeting = [0; 72];
     connect(database, 3306)?.read_exact(&mut greeting)?;
-    let greeting = String::from_utf8_lossy(&greeting).escape_debug().to_string();
+    let greeting = String::from_utf8_lossy(&greeting)
+        .escape_debug()
+        .to_string();
     assert!(greeting.contains("MariaDB"), "{greeting}");
     assert_entry(&bookinfo, ratings)?;
     assert_nothing_to_do(&bookinfo)?;
@@ -118,11 +126,17 @@ fn two_containers_boot_serve_drift_and_go() -> Result<()> {
         let pid = nix::unistd::Pid::from_raw(pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
     }
-    wait_for("the machine to stop", || Ok(bookinfo.processes(&name)?.is_empty()))?;
+    wait_for("the machine to stop", || {
+        Ok(bookinfo.processes(&name)?.is_empty())
+    })?;
     let plan = bookinfo.succeed(&["plan"])?;
     assert!(plan.contains(&format!("{name} stopped")), "{plan}");
     bookinfo.succeed(&["apply", "-y"])?;
-    assert_eq!(bookinfo.machines("mysqldb")?[0]["id"], database["id"], "it was replaced");
+    assert_eq!(
+        bookinfo.machines("mysqldb")?[0]["id"],
+        database["id"],
+        "it was replaced"
+    );
     assert_nothing_to_do(&bookinfo)?;
 
     bookinfo.succeed(&["destroy", "-y"])?;
@@ -137,7 +151,12 @@ fn a_virtual_machine_boots_serves_and_goes() -> Result<()> {
     assert_eq!(ratings["readiness"]["state"], "ready", "{ratings}");
     assert_entry(&bookinfo, ratings)?;
     let again = bookinfo.meshvm(&["plan", "--target", "ratings", "--detailed-exitcode"])?;
-    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stdout));
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&again.stdout)
+    );
     bookinfo.succeed(&["destroy", "-y"])?;
     assert_gone(&bookinfo, &[ratings])
 }
@@ -155,10 +174,20 @@ fn cloud_init_accepts_what_is_rendered() -> Result<()> {
     bookinfo.succeed(&["render", "--out", "out/bookinfo"])?;
     for name in ["hostile", "starter"] {
         let rendered = Command::new(env!("CARGO_BIN_EXE_meshvm"))
-            .args(["render", "-f", &format!("{name}.yaml"), "--out", &format!("out/{name}")])
+            .args([
+                "render",
+                "-f",
+                &format!("{name}.yaml"),
+                "--out",
+                &format!("out/{name}"),
+            ])
             .current_dir(files)
             .output()?;
-        assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+        assert!(
+            rendered.status.success(),
+            "{}",
+            String::from_utf8_lossy(&rendered.stderr)
+        );
     }
     let mut checked = 0;
     for stack in fs::read_dir(files.join("out"))? {
@@ -178,7 +207,15 @@ fn cloud_init_accepts_what_is_rendered() -> Result<()> {
 fn check_cloud_config(root: &Path, folder: &Path) -> Result<()> {
     let script = "mount --bind \"$2\" \"$1/mnt\" && exec chroot \"$1\" cloud-init schema --config-file /mnt/user-data";
     let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ])
         .args([root, folder])
         .output()?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned()
@@ -196,7 +233,9 @@ fn base_image(bookinfo: &Bookinfo) -> Result<PathBuf> {
     let images = bookinfo.data_dir.join("images");
     let find = || -> Option<PathBuf> {
         let roots = fs::read_dir(&images).ok()?.flatten();
-        roots.map(|e| e.path().join("rootfs")).find(|root| root.join("usr/bin/cloud-init").exists())
+        roots
+            .map(|e| e.path().join("rootfs"))
+            .find(|root| root.join("usr/bin/cloud-init").exists())
     };
     if find().is_none() {
         bookinfo.succeed(&["apply", "-y", "--target", "ratings"])?;
@@ -208,10 +247,19 @@ fn base_image(bookinfo: &Bookinfo) -> Result<PathBuf> {
 fn sidecar(cache: &Path) -> Result<String> {
     let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sidecar/build");
     let output = Command::new(build).arg(cache.join("sidecar")).output()?;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let told = String::from_utf8(output.stdout)?;
-    let (path, sha256) = told.trim().split_once('\t').ok_or("the build names no package")?;
-    let version = Command::new("dpkg-deb").args(["--field", path, "Version"]).output()?;
+    let (path, sha256) = told
+        .trim()
+        .split_once('\t')
+        .ok_or("the build names no package")?;
+    let version = Command::new("dpkg-deb")
+        .args(["--field", path, "Version"])
+        .output()?;
     let version = String::from_utf8(version.stdout)?;
     Ok(format!(
         "sidecar:\n  version: {}\n  unit: envoy-sidecar.service\n  packages: [{{format: deb, arch: amd64, path: \"{path}\", sha256: {sha256}}}]\n",
@@ -232,7 +280,8 @@ fn text(machine: &Value, field: &str) -> Result<String> {
 
 fn connect(machine: &Value, port: u16) -> Result<TcpStream> {
     let address: IpAddr = text(machine, "address")?.parse()?;
-    let stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), Duration::from_secs(10))?;
+    let stream =
+        TcpStream::connect_timeout(&SocketAddr::new(address, port), Duration::from_secs(10))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     Ok(stream)
 }
@@ -240,7 +289,10 @@ fn connect(machine: &Value, port: u16) -> Result<TcpStream> {
 /// Returns the status code of a GET to a machine.
 fn status_of(machine: &Value, port: u16, path: &str) -> Result<u16> {
     let mut stream = connect(machine, port)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: machine\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: machine\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let code = answer.split(' ').nth(1).ok_or("no status line")?;
@@ -249,7 +301,10 @@ fn status_of(machine: &Value, port: u16, path: &str) -> Result<u16> {
 
 fn assert_entry(bookinfo: &Bookinfo, machine: &Value) -> Result<()> {
     let name = text(machine, "name")?;
-    let path = bookinfo.folder.path().join(format!("mesh/vm/workloadentry-{name}.yaml"));
+    let path = bookinfo
+        .folder
+        .path()
+        .join(format!("mesh/vm/workloadentry-{name}.yaml"));
     let entry = fs::read_to_string(path)?;
     let address = text(machine, "address")?;
     assert!(entry.contains(&address), "{entry}");
@@ -258,20 +313,36 @@ fn assert_entry(bookinfo: &Bookinfo, machine: &Value) -> Result<()> {
 
 fn assert_nothing_to_do(bookinfo: &Bookinfo) -> Result<()> {
     let plan = bookinfo.meshvm(&["plan", "--detailed-exitcode"])?;
-    assert_eq!(plan.status.code(), Some(0), "{}", String::from_utf8_lossy(&plan.stdout));
+    assert_eq!(
+        plan.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&plan.stdout)
+    );
     Ok(())
 }
 
 fn assert_gone(bookinfo: &Bookinfo, machines: &[&Value]) -> Result<()> {
     for machine in machines {
         let name = text(machine, "name")?;
-        wait_for("its processes to end", || Ok(bookinfo.processes(&name)?.is_empty()))?;
-        assert!(!bookinfo.data_dir.join("machines").join(&name).exists(), "{name} left files");
+        wait_for("its processes to end", || {
+            Ok(bookinfo.processes(&name)?.is_empty())
+        })?;
+        assert!(
+            !bookinfo.data_dir.join("machines").join(&name).exists(),
+            "{name} left files"
+        );
         for list in ["/proc/mounts", "/proc/self/cgroup"] {
-            assert!(!fs::read_to_string(list)?.contains(&name), "{name} is in {list}");
+            assert!(
+                !fs::read_to_string(list)?.contains(&name),
+                "{name} is in {list}"
+            );
         }
     }
-    assert!(!bookinfo.folder.path().join("mesh").exists(), "manifests were left");
+    assert!(
+        !bookinfo.folder.path().join("mesh").exists(),
+        "manifests were left"
+    );
     Ok(())
 }
 

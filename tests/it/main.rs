@@ -3,13 +3,13 @@
 mod broken;
 mod cli;
 mod crash;
+mod golden;
 mod kill;
 #[cfg(feature = "local")]
 mod machines;
 mod properties;
 mod rollout;
+mod scenarios;
 mod schema;
 mod support;
-mod scenarios;
-mod golden;
 mod tidy;

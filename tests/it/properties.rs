@@ -18,7 +18,9 @@ use meshvm::desired::Desired;
 use meshvm::engine::EngineError;
 use meshvm::plan::Options;
 use meshvm_provider_api::{Labels, Machine, MachineId, labels};
-use meshvm_provider_sim::{Call, FailBootstrap, FaultPlan, Probability, Span, SpontaneousDeath, Throttle};
+use meshvm_provider_sim::{
+    Call, FailBootstrap, FaultPlan, Probability, Span, SpontaneousDeath, Throttle,
+};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::json;
 
@@ -35,7 +37,11 @@ const DEATH: u64 = 10_000;
 fn any_script_leaves_a_valid_stack_and_ends_as_asked() {
     let default = Config::default();
     let mut runner = TestRunner::new(Config {
-        cases: if default.cases == 256 { 400 } else { default.cases },
+        cases: if default.cases == 256 {
+            400
+        } else {
+            default.cases
+        },
         rng_seed: match default.rng_seed {
             RngSeed::Random => RngSeed::Fixed(1),
             seed @ RngSeed::Fixed(_) => seed,
@@ -67,6 +73,8 @@ struct Play {
     is_forgotten: bool,
     /// Whether machines may fail by themselves, or steps in spite of retries.
     is_rough: bool,
+    /// Whether nothing but the file tells where to look.
+    is_scopeless: bool,
 }
 
 impl Play {
@@ -88,6 +96,7 @@ impl Play {
             is_meddled: false,
             is_forgotten: false,
             is_rough: false,
+            is_scopeless: false,
         }
     }
 
@@ -100,12 +109,19 @@ impl Play {
             result.map_err(|problem| self.failure(&told, &problem))?;
         }
         self.end().map_err(|problem| {
-            self.failure(&told, &format!("and then, when the cloud behaves: {problem}"))
+            self.failure(
+                &told,
+                &format!("and then, when the cloud behaves: {problem}"),
+            )
         })
     }
 
     fn failure(&self, told: &str, problem: &str) -> String {
-        format!("\n{told}{problem}\n\nThe file is then\n{}\n{}", self.file, self.world.story())
+        format!(
+            "\n{told}{problem}\n\nThe file is then\n{}\n{}",
+            self.file,
+            self.world.story()
+        )
     }
 
     /// Lets the cloud behave and everything catch up: then one apply is enough.
@@ -115,7 +131,10 @@ impl Play {
         self.world.cloud.tick(DEATH).unwrap();
         self.world.guard.limit(BTreeMap::new());
         let desired = self.file.desired();
-        match self.world.apply(&desired, &Options::default(), How::default()) {
+        match self
+            .world
+            .apply(&desired, &Options::default(), How::default())
+        {
             Ok(outcome) if outcome.is_complete() => self.world.settled(&desired),
             other => Err(format!("{other:?}")),
         }
@@ -124,6 +143,7 @@ impl Play {
     fn one(&mut self, op: &Op) -> Result<(), String> {
         match op {
             Op::File(fleet, edit) => self.edit(FLEETS[*fleet], edit),
+            Op::Toggle(_) if self.is_scopeless => {}
             Op::Toggle(fleet) => {
                 let fleet = FLEETS[*fleet];
                 match (self.file.0.remove(fleet), self.away.remove(fleet)) {
@@ -136,7 +156,8 @@ impl Play {
             Op::Plan => return self.look(),
             Op::Kill(machine, death) => {
                 if let Some(machine) = self.machine(*machine) {
-                    let kill = |cloud: &meshvm_provider_sim::SimCloud| cloud.kill(&machine.id, *death);
+                    let kill =
+                        |cloud: &meshvm_provider_sim::SimCloud| cloud.kill(&machine.id, *death);
                     self.world.reach(kill).unwrap();
                     self.is_meddled |= self.faults.lag > 0;
                 }
@@ -146,7 +167,8 @@ impl Play {
                 let number = self.outsiders.len() + 10;
                 let name = format!("outsider-{number}");
                 let number = u8::try_from(number).unwrap();
-                self.world.add_foreign(outsider(&name, number, Labels::new()));
+                self.world
+                    .add_foreign(outsider(&name, number, Labels::new()));
                 self.outsiders.push(MachineId(name));
             }
             Op::Faults(faults) => {
@@ -159,8 +181,8 @@ impl Play {
                 self.world.cloud.set_faults(faults.plan());
             }
             Op::LoseLedger => {
-                // The scopes are lost with it: only the file knows where to look then.
                 self.file.0.append(&mut self.away);
+                self.is_scopeless = true;
                 self.world.lose_ledger();
                 self.is_forgotten |= self.faults.lag > 0;
             }
@@ -177,7 +199,8 @@ impl Play {
         let Some(fleet) = self.file.0.get_mut(name) else {
             return;
         };
-        let which = |new: bool, first: &str, other: &str| (if new { other } else { first }).to_owned();
+        let which =
+            |new: bool, first: &str, other: &str| (if new { other } else { first }).to_owned();
         match edit {
             Edit::Replicas(replicas) => fleet.replicas = *replicas,
             Edit::Zones(zones) => fleet.zones = zones.to_vec(),
@@ -215,7 +238,12 @@ impl Play {
     /// Returns the machine with a number, taken round all that the stack has.
     fn machine(&self, number: usize) -> Option<Machine> {
         let mut all = self.world.cloud.machines().unwrap();
-        all.retain(|machine| machine.labels.get(labels::STACK).is_some_and(|s| s == STACK));
+        all.retain(|machine| {
+            machine
+                .labels
+                .get(labels::STACK)
+                .is_some_and(|s| s == STACK)
+        });
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let index = number.checked_rem(all.len())?;
         Some(all.swap_remove(index))
@@ -278,6 +306,9 @@ impl Play {
         result: Result<Outcome, EngineError>,
         was_stopped: bool,
     ) -> Result<(), String> {
+        if let Ok(_) | Err(EngineError::Apply(_)) = result {
+            self.is_scopeless = false;
+        }
         match result {
             Ok(outcome) if outcome.is_complete() => {
                 let mut end = desired.clone();
@@ -313,10 +344,14 @@ impl Play {
                 options.targets.insert(FLEETS[*fleet].to_owned());
             }
             Asked::Replace(machine) => {
-                options.replace.extend(self.machine(*machine).map(|m| m.name));
+                options
+                    .replace
+                    .extend(self.machine(*machine).map(|m| m.name));
             }
             Asked::Forget(machine) => {
-                options.forget.extend(self.machine(*machine).map(|m| m.name));
+                options
+                    .forget
+                    .extend(self.machine(*machine).map(|m| m.name));
             }
             Asked::Adopt => {
                 if let Some(id) = self.outsiders.last() {

@@ -58,7 +58,12 @@ fn cases() -> Vec<Case> {
             new(of(3).rollout(1, 1)),
             &[Death::Broken],
         ),
-        case("and another zone", &of(4), new(of(4).zones(&["b", "c"])), &[]),
+        case(
+            "and another zone",
+            &of(4),
+            new(of(4).zones(&["b", "c"])),
+            &[],
+        ),
         case("restart", &of(5), of(5).size("large").rollout(1, 2), &[]),
         case(
             "restart, and some are down",
@@ -85,7 +90,10 @@ fn rollouts_keep_their_bounds_after_every_event() {
             let result = apply(&world, &desired, seed);
             let what = format!("{}, seed {seed}", case.name);
             let is_complete = result.is_ok_and(|outcome| outcome.is_complete());
-            world.check(&what, is_complete.then_some(()).ok_or("not complete".into()));
+            world.check(
+                &what,
+                is_complete.then_some(()).ok_or("not complete".into()),
+            );
             world.check(&what, world.settled(&desired));
             world.check(&what, most.lock().unwrap().few(&case));
         }
@@ -131,7 +139,13 @@ fn a_rollout_whose_machines_do_not_come_up_stops_and_says_why() {
             world.cloud.set_faults(faults(seed));
             world.cloud.tick(100).unwrap();
             let outcome = apply(&world, &desired, seed).unwrap();
-            world.check(&what, outcome.is_complete().then_some(()).ok_or("not complete".into()));
+            world.check(
+                &what,
+                outcome
+                    .is_complete()
+                    .then_some(())
+                    .ok_or("not complete".into()),
+            );
             world.check(&what, world.settled(&desired));
         }
     }
@@ -183,7 +197,9 @@ fn start(case: &Case, seed: u64) -> World {
     let outcome = apply(&world, &file(&case.before).desired(), seed).unwrap();
     assert!(outcome.is_complete());
     for (machine, death) in world.machines("web").iter().zip(case.down) {
-        world.reach(|cloud| cloud.kill(&machine.id, *death)).unwrap();
+        world
+            .reach(|cloud| cloud.kill(&machine.id, *death))
+            .unwrap();
     }
     // What was done so far is known to everybody by now.
     world.wait(2 * 60 * 60);
@@ -232,7 +248,9 @@ fn keep_bounds(world: &World, fleet: &Fleet) -> Arc<Mutex<Seen>> {
     let most = replicas + fleet.surge as usize;
     let fewest = replicas - fleet.unavailable as usize;
     let count = |machines: &[meshvm_provider_api::Machine]| {
-        let available = of_fleet(machines, "web").filter(|m| m.is_available()).count();
+        let available = of_fleet(machines, "web")
+            .filter(|m| m.is_available())
+            .count();
         (of_fleet(machines, "web").count(), available)
     };
     let (machines, available) = count(&world.cloud.machines().unwrap());

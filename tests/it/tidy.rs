@@ -103,7 +103,13 @@ fn is_test(name: &str) -> bool {
 
 /// Returns the lines of code with their numbers, without comments and without the tests at the end.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let tests = text.find("#[cfg(test)]\nmod tests {");
+    // A module for tests, under whatever name, closes its file.
+    let tests = text.find("#[cfg(test)]\nmod ").filter(|&at| {
+        text[at..]
+            .lines()
+            .nth(1)
+            .is_some_and(|line| line.ends_with('{'))
+    });
     let code = &text[..tests.unwrap_or(text.len())];
     let code = code.lines().enumerate();
     code.map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))

@@ -126,7 +126,9 @@ pub fn all() -> Vec<Scenario> {
             .meddle(|world| kill(world, &[Death::Stopped])),
         Scenario::of("drift in place", start.clone(), start.clone()).meddle(|world| {
             let id = &world.machines("web")[1].id;
-            world.reach(|cloud| cloud.edit(id, "tags.team", json!("red"))).unwrap();
+            world
+                .reach(|cloud| cloud.edit(id, "tags.team", json!("red")))
+                .unwrap();
         }),
         Scenario::of(
             "everything broken, and more asked for",
@@ -134,7 +136,11 @@ pub fn all() -> Vec<Scenario> {
             web_is(web.clone().replicas(4).tag("blue")),
         )
         .meddle(|world| kill(world, &[Death::Stopped, Death::Broken, Death::Gone])),
-        Scenario::of("fleet removed", start.clone(), File::of([("web", web.clone())])),
+        Scenario::of(
+            "fleet removed",
+            start.clone(),
+            File::of([("web", web.clone())]),
+        ),
         Scenario::of("destroy", start.clone(), start.clone()).asking(Options {
             destroy: true,
             ..Options::default()
@@ -148,22 +154,30 @@ pub fn all() -> Vec<Scenario> {
         Scenario::of("forget", start.clone(), web_is(web.clone().replicas(2)))
             .meddle(may_forget)
             .asking(forget(&start)),
-        Scenario::of("forget once", start.clone(), web_is(web.clone().replicas(2)))
-            .meddle(may_forget)
-            .asking_once(forget(&start)),
+        Scenario::of(
+            "forget once",
+            start.clone(),
+            web_is(web.clone().replicas(2)),
+        )
+        .meddle(may_forget)
+        .asking_once(forget(&start)),
     ]
 }
 
 /// Lets so many machines of `web` end, each in its way.
 fn kill(world: &World, deaths: &[Death]) {
     for (machine, death) in world.machines("web").iter().zip(deaths) {
-        world.reach(|cloud| cloud.kill(&machine.id, *death)).unwrap();
+        world
+            .reach(|cloud| cloud.kill(&machine.id, *death))
+            .unwrap();
     }
 }
 
 fn add_legacy(world: &World) {
     let mut legacy: Machine = outsider(LEGACY, 77, Labels::new());
-    legacy.attributes.insert("tags.team".to_owned(), json!("red"));
+    legacy
+        .attributes
+        .insert("tags.team".to_owned(), json!("red"));
     world.add_foreign(legacy.clone());
     world.may_adopt(&legacy.id);
 }

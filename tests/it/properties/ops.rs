@@ -195,11 +195,15 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(fleet, edit) => write!(f, "the file: fleet {} {edit}", FLEETS[*fleet]),
-            Self::Toggle(fleet) => write!(f, "the file: fleet {} leaves, or is back", FLEETS[*fleet]),
+            Self::Toggle(fleet) => {
+                write!(f, "the file: fleet {} leaves, or is back", FLEETS[*fleet])
+            }
             Self::Apply(apply) => write!(f, "{apply}"),
             Self::Plan => f.write_str("plan"),
             Self::Kill(machine, death) => write!(f, "machine {machine} becomes {death:?}"),
-            Self::Tamper(machine, touch) => write!(f, "somebody edits machine {machine}: {touch:?}"),
+            Self::Tamper(machine, touch) => {
+                write!(f, "somebody edits machine {machine}: {touch:?}")
+            }
             Self::Outsider => f.write_str("somebody makes a machine by hand"),
             Self::Faults(faults) => write!(f, "the cloud: {faults:?}"),
             Self::LoseLedger => f.write_str("the ledger is lost"),

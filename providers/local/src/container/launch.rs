@@ -24,8 +24,8 @@ const TICKET: &str = "ticket";
 /// Runs a container from beginning to end.
 const LAUNCH: &str = include_str!("../../../../templates/local/launch.sh");
 
-/// How long a container may take until its first process runs.
-const START: Duration = Duration::from_secs(30);
+/// How long a container may take until its first process runs: long where fifty boot at once.
+const START: Duration = Duration::from_secs(120);
 /// The wait between two looks at a starting container.
 const LOOK: Duration = Duration::from_millis(10);
 

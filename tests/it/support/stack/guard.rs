@@ -184,7 +184,12 @@ impl State {
 /// Returns the machines of a fleet of the stack.
 pub fn of_fleet<'a>(machines: &'a [Machine], fleet: &'a str) -> impl Iterator<Item = &'a Machine> {
     machines.iter().filter(move |machine| {
-        let is = |label, value| machine.labels.get(label).is_some_and(|found| found == value);
+        let is = |label, value| {
+            machine
+                .labels
+                .get(label)
+                .is_some_and(|found| found == value)
+        };
         is(labels::STACK, STACK) && is(labels::FLEET, fleet)
     })
 }

@@ -56,7 +56,9 @@ impl World {
         for foreign in self.foreign.borrow().iter() {
             let now = machines.iter().find(|machine| machine.id == foreign.id);
             if now != Some(foreign) {
-                return Err(format!("not the stack's, and changed: {foreign:?} to {now:?}"));
+                return Err(format!(
+                    "not the stack's, and changed: {foreign:?} to {now:?}"
+                ));
             }
         }
         let mut names = BTreeSet::new();
@@ -171,8 +173,12 @@ fn is_right(fleet: &DesiredFleet, machines: &[&Machine]) -> Result<(), String> {
         let names: Vec<&str> = machines.iter().map(|m| m.name.as_str()).collect();
         return Err(format!("{names:?}, not {} machines", fleet.replicas));
     }
-    let mut by_zone: BTreeMap<&str, usize> =
-        fleet.template.zones.iter().map(|z| (z.as_str(), 0)).collect();
+    let mut by_zone: BTreeMap<&str, usize> = fleet
+        .template
+        .zones
+        .iter()
+        .map(|z| (z.as_str(), 0))
+        .collect();
     for machine in machines {
         match by_zone.get_mut(machine.zone.as_str()) {
             Some(count) => *count += 1,
@@ -207,7 +213,9 @@ fn is_right(fleet: &DesiredFleet, machines: &[&Machine]) -> Result<(), String> {
 
 /// Makes a machine as somebody else might, from the template of a plain fleet.
 pub fn outsider(name: &str, number: u8, labels: Labels) -> Machine {
-    let template = File::of([("web", Fleet::of(1))]).desired().fleets["web"].template.clone();
+    let template = File::of([("web", Fleet::of(1))]).desired().fleets["web"]
+        .template
+        .clone();
     Machine {
         id: name.into(),
         name: name.to_owned(),
@@ -221,7 +229,12 @@ pub fn outsider(name: &str, number: u8, labels: Labels) -> Machine {
 }
 
 fn own(machines: &[Machine]) -> impl Iterator<Item = &Machine> {
-    let is_own = |machine: &&Machine| machine.labels.get(labels::STACK).is_some_and(|s| s == STACK);
+    let is_own = |machine: &&Machine| {
+        machine
+            .labels
+            .get(labels::STACK)
+            .is_some_and(|s| s == STACK)
+    };
     machines.iter().filter(is_own)
 }
 

@@ -1,6 +1,6 @@
 //! Plans the machines of one fleet. Pure.
 //!
-//! Every machine gets one [`Verdict`] by itself; then the fleet as a whole is
+//! Every machine gets one verdict by itself; then the fleet as a whole is
 //! brought to its number and spread. Machines that are wrong or down are the
 //! first to go, so a shrinking fleet keeps its best.
 

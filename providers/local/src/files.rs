@@ -74,7 +74,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Deletes what a killed [`write`] of a file may have left.
+/// Deletes what a killed [`write()`] of a file may have left.
 pub(crate) fn remove_unfinished(path: &Path) -> Result<(), FileError> {
     remove(&unfinished(path))
 }

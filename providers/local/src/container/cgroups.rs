@@ -7,8 +7,8 @@
 //! elsewhere it is made here, at the top, beside everybody's.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -178,7 +178,7 @@ impl Layout {
     fn offer(&self) {
         let file = self.unified.join("cgroup.subtree_control");
         for controller in ["+memory", "+cpu"] {
-            let _ = fs::write(&file, controller);
+            let _ = poke(&file, controller);
         }
     }
 
@@ -221,7 +221,7 @@ impl Layout {
         }
         let set = |folder: PathBuf, file: &str, value: String| {
             let file = folder.join(file);
-            match fs::write(&file, value) {
+            match poke(&file, value) {
                 // Where a controller is missing, so is its file; `unlimited` says so.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -255,7 +255,7 @@ impl Layout {
         let deadline = Instant::now() + GONE;
         while populated(&folder)? {
             let switch = folder.join("cgroup.kill");
-            match fs::write(&switch, "1") {
+            match poke(&switch, "1") {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if folder.exists() {
@@ -303,6 +303,14 @@ impl Layout {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// Writes to a file of the kernel; one that it does not have is not to be made.
+fn poke(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    File::options()
+        .write(true)
+        .open(path)?
+        .write_all(text.as_ref())
 }
 
 fn populated(folder: &Path) -> Result<bool, CgroupError> {

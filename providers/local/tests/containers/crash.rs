@@ -3,7 +3,7 @@
 //! The operation runs in a process of its own, this very program, which is
 //! killed with SIGKILL a little later each time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::PathBuf;
@@ -166,17 +166,23 @@ async fn come_up(ground: &Ground, moment: u32) -> Vec<Machine> {
 
 /// Checks that no disk has two systems on it.
 fn one_system_each(ground: &Ground, ids: &[MachineId]) {
-    let mut systems = Vec::new();
+    let mut systems = BTreeMap::new();
     for process in fs::read_dir("/proc").unwrap().flatten() {
-        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains("systemd-nspawn ")
-            && command.contains(&*ground.data_dir.to_string_lossy())
-        {
-            systems.push(command);
+        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
+        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        let ours = command.contains(&*ground.data_dir.to_string_lossy());
+        if ours && command.starts_with("systemd-nspawn ") {
+            let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+            let (_, rest) = stat.rsplit_once(") ").unwrap_or_default();
+            let parent = rest.split(' ').nth(1).unwrap_or_default().to_owned();
+            systems.insert(process.file_name().to_string_lossy().into_owned(), parent);
         }
     }
-    assert_eq!(systems.len(), ids.len(), "{systems:#?}");
+    // While it starts, it has children of the same name.
+    let first = systems
+        .values()
+        .filter(|parent| !systems.contains_key(*parent));
+    assert_eq!(first.count(), ids.len(), "{systems:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

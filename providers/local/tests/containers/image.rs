@@ -81,15 +81,3 @@ async fn a_missing_archive_is_not_found() {
     assert_eq!(error.class, ErrorClass::NotFound, "{error}");
     ground.assert_clean("at the end").await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn this_build_has_no_vm() {
-    let ground = Ground::new();
-    let template = template(&json!({"backend": "vm"}));
-    let opened = LocalKind
-        .open(Some(&template), &template.scope, &ground.context())
-        .await;
-    let error = opened.err().unwrap();
-    assert_eq!(error.class, ErrorClass::Environment);
-    assert!(error.to_string().contains("no vm backend"), "{error}");
-}

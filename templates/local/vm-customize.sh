@@ -56,22 +56,21 @@ cloud_config_modules: [apt-configure, timezone, ntp, runcmd]
 cloud_final_modules: [package-update-upgrade-install, write-files-deferred, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, final-message, power-state-change]
 END
 
-# ---- a later boot does not run user-data again: it reports what the first one ended with ----
-cat > /etc/systemd/system/meshvm-report.service << 'END'
+# ---- a later boot does not run user-data again: the host must know when it is over ----
+cat > /etc/systemd/system/meshvm-booted.service << 'END'
 [Unit]
-Description=Report of the bootstrap to the host
+Description=Word to the host that the machine has booted
 After=cloud-final.service
 ConditionPathExists=/dev/virtio-ports/meshvm.result
-ConditionPathExists=/var/lib/meshvm/result.json
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'exec cat /var/lib/meshvm/result.json > /dev/virtio-ports/meshvm.result'
+ExecStart=/bin/sh -c 'echo booted > /dev/virtio-ports/meshvm.result'
 
 [Install]
 WantedBy=cloud-init.target
 END
-systemctl enable meshvm-report.service > /dev/null 2>&1
+systemctl enable meshvm-booted.service > /dev/null 2>&1
 
 # ---- what QEMU boots: the kernel, and an initrd of busybox and the modules of the disk ----
 kernel=$(ls /lib/modules | sort -V | tail -n 1)

@@ -4,9 +4,16 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+
+/// How long a program, whose killed parent's folder is deleted, may go on writing into it.
+const DYING: Duration = Duration::from_secs(5);
+/// The wait between two tries to delete it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The file system refused.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +141,19 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), FileError> {
     if let Some(mount) = mounted_below(&mounts, path) {
         return Err(FileError::Mounted { path: mount });
     }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(doing("delete", path)(error)),
-        Ok(()) | Err(_) => Ok(()),
+    let deadline = Instant::now() + DYING;
+    loop {
+        match fs::remove_dir_all(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error)
+                if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(LOOK);
+            }
+            Err(error) => return Err(doing("delete", path)(error)),
+        }
     }
 }
 

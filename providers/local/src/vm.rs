@@ -149,9 +149,9 @@ impl Backend for Vms {
 
     fn report(&self, entry: &Entry) -> Result<Option<Vec<u8>>, LocalError> {
         let age = process::Process::of(&entry.folder)?.map(|process| process.age());
-        // Our own image, which has its kernel beside it, repeats its report.
-        let repeats = self.images.kernel(&entry.record.image).is_some();
-        Ok(report::read(&entry.folder, age, repeats)?)
+        // Our own image, which has its kernel beside it.
+        let says_booted = self.images.kernel(&entry.record.image).is_some();
+        Ok(report::read(&entry.folder, age, says_booted)?)
     }
 
     fn destroy(&self, entry: &Entry) -> Result<(), LocalError> {

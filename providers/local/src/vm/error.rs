@@ -117,7 +117,10 @@ fn names(tools: &[Tool]) -> String {
         .iter()
         .map(|tool| format!("`{}`", tool.program()))
         .collect();
-    names.join(" and ")
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        Some(_) | None => names.concat(),
+    }
 }
 
 impl VmError {
@@ -184,4 +187,25 @@ pub(super) fn install(tools: &[Tool]) -> String {
         "apt-get install --no-install-recommends {}",
         packages.join(" ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_installed_by_one_command() {
+        let lacks = |tools: &[Tool]| VmError::Lacks {
+            tools: tools.to_vec(),
+        };
+        let one = lacks(&[Tool::QemuImg]);
+        let text = "virtual machines need `qemu-img`, which is not installed";
+        assert_eq!(one.to_string(), text);
+        let more = lacks(&[Tool::QemuSystem, Tool::QemuImg, Tool::Genisoimage]);
+        let text = "virtual machines need `qemu-system-x86_64`, `qemu-img` and `genisoimage`, which are not installed";
+        assert_eq!(more.to_string(), text);
+        let command =
+            "apt-get install --no-install-recommends genisoimage qemu-system-x86 qemu-utils";
+        assert_eq!(more.hint().as_deref(), Some(command));
+    }
 }

@@ -130,7 +130,8 @@ impl Images {
             let words = "--mount --propagation slave --pid --fork --kill-child --mount-proc --";
             words.split(' ').map(OsString::from).collect()
         } else {
-            // Its files are other users', which only it can put away: it is asked to, not killed.
+            // Its files are other users', which only it can put away: it is not killed, but
+            // asked to end, which it does at a place that suits it, a minute later at most.
             ["--pdeathsig", "TERM", "--"].map(OsString::from).into()
         };
         args.push(Tool::Mmdebstrap.require()?.into());
@@ -142,7 +143,11 @@ impl Images {
         );
         let runner = if root { Tool::Unshare } else { Tool::Setpriv };
         self.tools.call(runner, args, "", |line| {
-            if let Some(line) = line.strip_prefix("I: ") {
+            // Its own steps, and not what it does for us in them.
+            if let Some(line) = line.strip_prefix("I: ")
+                && !line.contains("-hook ")
+                && !line.contains(" hook:")
+            {
                 self.progress.say(&format!("base image: {line}"));
             }
         })?;

@@ -160,7 +160,7 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
         let is_recent = |at, scope: &Scope| now.duration_since(at) < lag(&scope.provider);
         let recent = |at, end: Option<(&Scope, End<'_>)>, to: &mut BTreeMap<Scope, Expected>| {
             if let Some((scope, end)) = end.filter(|(scope, _)| is_recent(at, scope)) {
-                end.add_to(to.entry(scope.clone()).or_default());
+                end.add_to(at, to.entry(scope.clone()).or_default());
             }
         };
         let mut open: BTreeMap<&str, (&Entry, &Recorded)> = BTreeMap::new();
@@ -187,12 +187,14 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
                     }
                 }
                 Event::Inherited { expected } => {
-                    let recent = expected
-                        .iter()
-                        .filter(|(scope, _)| is_recent(entry.at, scope));
-                    for (scope, expected) in recent {
+                    for (scope, expected) in expected {
+                        let mut expected = expected.clone();
+                        if !is_recent(entry.at, scope) {
+                            expected.present.clear();
+                        }
+                        expected.absent.retain(|_, since| is_recent(*since, scope));
                         let known = memory.expected.entry(scope.clone()).or_default();
-                        known.extend(expected);
+                        known.extend(&expected);
                     }
                 }
             }
@@ -265,7 +267,7 @@ fn end<'a>(
 }
 
 impl End<'_> {
-    fn add_to(self, expected: &mut Expected) {
+    fn add_to(self, at: Timestamp, expected: &mut Expected) {
         match self {
             Self::Looks(look, machines) => {
                 for machine in machines {
@@ -279,7 +281,7 @@ impl End<'_> {
             }
             Self::Gone(machines) => {
                 for machine in machines {
-                    expected.expect_gone(machine);
+                    expected.expect_gone(machine, at);
                 }
             }
         }

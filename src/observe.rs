@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use meshvm_provider_api::labels::{self, Ownership};
 use meshvm_provider_api::{Info, Machine, MachineId, Provider, ProviderError, Query, Scope};
 use thiserror::Error;
@@ -149,8 +150,8 @@ async fn observe_scope(
 
 /// What a listing does not show, though it did happen or may have.
 struct Late {
-    /// Machines that are not the stack's any more, and listed.
-    gone: BTreeSet<MachineId>,
+    /// Machines that are not the stack's any more, and since when.
+    gone: BTreeMap<MachineId, Timestamp>,
     /// Machines to ask for by id, and what to see of each before it is believed.
     wanted: BTreeMap<MachineId, Wanted>,
 }
@@ -159,8 +160,12 @@ struct Late {
 enum Wanted {
     /// It looks so.
     Look(Look),
-    /// It is not the stack's.
-    Gone,
+    /// It is not the stack's, since then.
+    Gone {
+        since: Timestamp,
+        /// Whether it was made so lately that not to be seen by id means nothing yet.
+        is_young: bool,
+    },
 }
 
 impl Late {
@@ -176,14 +181,12 @@ impl Late {
                 wanted.insert(id.clone(), Wanted::Look(look.clone()));
             }
         }
-        for id in &begun.absent {
-            if by_id.contains_key(id) || expected.present.contains_key(id) {
-                wanted.insert(id.clone(), Wanted::Gone);
-            }
+        for (id, &since) in &begun.absent {
+            let is_young = expected.present.contains_key(id);
+            wanted.insert(id.clone(), Wanted::Gone { since, is_young });
         }
-        let gone = expected.absent.iter();
         Self {
-            gone: gone.filter(|id| by_id.contains_key(id)).cloned().collect(),
+            gone: expected.absent.clone(),
             wanted,
         }
     }
@@ -197,7 +200,7 @@ impl Late {
         info: &Info,
         stack: &str,
     ) -> Result<Expected, ProviderError> {
-        machines.retain(|machine| !self.gone.contains(&machine.id));
+        machines.retain(|machine| !self.gone.contains_key(&machine.id));
         let mut happened = Expected {
             absent: self.gone,
             ..Expected::default()
@@ -230,11 +233,13 @@ impl Late {
                         }
                         false
                     }
-                    (Wanted::Gone, None) => {
-                        happened.expect_gone(id);
+                    (Wanted::Gone { since, is_young }, None)
+                        if !*is_young || look == info.polls =>
+                    {
+                        happened.expect_gone(id, *since);
                         false
                     }
-                    (Wanted::Look(_) | Wanted::Gone, _) => true,
+                    (Wanted::Look(_) | Wanted::Gone { .. }, _) => true,
                 });
             if self.wanted.is_empty() {
                 break;

@@ -1,7 +1,8 @@
 //! Observed: what clouds and mesh report about a stack, as plain data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use meshvm_provider_api::labels::{self, BatchKey, Labels, Ownership};
 use meshvm_provider_api::{Machine, MachineId, Power, Scope, Update};
 use serde::{Deserialize, Serialize};
@@ -60,8 +61,9 @@ pub struct UnsettledBatch {
 pub struct Expected {
     /// Machines that exist, and what is seen of them when the listing is not late.
     pub present: BTreeMap<MachineId, Look>,
-    /// Machines that are not the stack's any more.
-    pub absent: BTreeSet<MachineId>,
+    /// Machines that are not the stack's any more, and since when. A listing may not show yet
+    /// that they were made, so that it shows none of them says nothing.
+    pub absent: BTreeMap<MachineId, Timestamp>,
 }
 
 impl Expected {
@@ -78,9 +80,9 @@ impl Expected {
     }
 
     /// Expects that a machine is not the stack's any more.
-    pub fn expect_gone(&mut self, machine: &MachineId) {
+    pub fn expect_gone(&mut self, machine: &MachineId, since: Timestamp) {
         self.present.remove(machine);
-        self.absent.insert(machine.clone());
+        self.absent.insert(machine.clone(), since);
     }
 
     /// Adds what is expected later; the later wins.
@@ -88,8 +90,8 @@ impl Expected {
         for (machine, look) in &later.present {
             self.expect(machine, look.clone());
         }
-        for machine in &later.absent {
-            self.expect_gone(machine);
+        for (machine, since) in &later.absent {
+            self.expect_gone(machine, *since);
         }
     }
 
@@ -162,5 +164,69 @@ impl Look {
                 .all(|(k, v)| machine.attributes.get(k) == v.as_ref())
             && !(*started && machine.power == Power::Stopped)
             && (!*available || machine.is_available())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshvm_provider_api::Readiness;
+    use serde_json::json;
+
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            id: "m".into(),
+            name: "m".into(),
+            zone: "a".into(),
+            power: Power::Running,
+            readiness: Readiness::Ready,
+            address: None,
+            labels: Labels::from([(labels::SPEC.to_owned(), "new".to_owned())]),
+            attributes: BTreeMap::from([("size".to_owned(), json!("large"))]),
+        }
+    }
+
+    fn update() -> Update {
+        Update {
+            machines: vec!["m".into()],
+            template: None,
+            attributes: vec!["color".to_owned()],
+            start: true,
+            set_labels: machine().labels,
+            remove_labels: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_look_is_told_from_the_one_before() {
+        let look = Look::after(&update()).unwrap();
+        assert!(look.is_of(&machine()));
+        let mut others = [machine(), machine(), machine()];
+        others[0].labels.clear();
+        others[1].power = Power::Stopped;
+        let color = ("color".to_owned(), json!("of before"));
+        others[2].attributes.extend([color]);
+        for other in &others {
+            assert!(!look.is_of(other), "{other:?}");
+        }
+
+        let mut waiting = machine();
+        waiting.readiness = Readiness::Waiting;
+        assert!(look.is_of(&waiting));
+        let mut expected = Expected::default();
+        expected.expect(&waiting.id, look);
+        expected.expect_available(&waiting.id);
+        assert!(!expected.present[&waiting.id].is_of(&waiting));
+        assert!(expected.present[&waiting.id].is_of(&machine()));
+    }
+
+    #[test]
+    fn what_is_let_go_has_no_look() {
+        let update = Update {
+            remove_labels: vec![labels::STACK.to_owned()],
+            ..update()
+        };
+        assert_eq!(Look::after(&update), None);
     }
 }

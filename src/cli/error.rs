@@ -146,6 +146,7 @@ fn plan_hint(error: &PlanError) -> Option<String> {
             Some(format!("add `--target {fleet}`, or leave --target out"))
         }
         PlanError::NothingToAdopt(..) | PlanError::Owned(..) => None,
+        PlanError::NoRoom(_, fleet) => Some(format!("raise `fleets.{fleet}.replicas`")),
         PlanError::NotAdoptable(..) => Some(
             "make the fleet file say what the machine is, or let the fleet create a new one"
                 .to_owned(),

@@ -22,7 +22,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Only look for what changed outside meshvm
-    #[arg(long)]
+    #[arg(long, conflicts_with = "destroy")]
     refresh_only: bool,
     /// Plan to delete everything
     #[arg(long)]

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
 use super::objects::{ObjectsInput, plan_objects};
 use super::{
-    Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, ObjectChange, Options, Plan,
-    Reason,
+    Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
+    Options, Plan, Reason,
 };
 use crate::desired::Desired;
 use crate::mesh::{Object, ObjectRef, objects};
@@ -57,6 +57,11 @@ pub enum PlanError {
     /// A machine to adopt could only be replaced.
     #[error("machine `{0}` cannot be adopted into fleet `{1}`: {2} would need another machine")]
     NotAdoptable(MachineId, String, String),
+    /// A fleet has too few replicas for all the machines to adopt.
+    #[error(
+        "machine `{0}` cannot be adopted into fleet `{1}`: the fleet has no replica left for it"
+    )]
+    NoRoom(MachineId, String),
     /// A named machine belongs to a fleet that is not looked at.
     #[error("machine `{0}` belongs to fleet `{1}`, which --target leaves out")]
     NotTargeted(String, String),
@@ -73,9 +78,10 @@ impl PlanError {
             Self::UnknownMachine(machine) | Self::NotTargeted(machine, _) => {
                 Some(format!("machine `{machine}`"))
             }
-            Self::NothingToAdopt(id, _) | Self::Owned(id, _) | Self::NotAdoptable(id, _, _) => {
-                Some(format!("machine `{id}`"))
-            }
+            Self::NothingToAdopt(id, _)
+            | Self::Owned(id, _)
+            | Self::NotAdoptable(id, _, _)
+            | Self::NoRoom(id, _) => Some(format!("machine `{id}`")),
             Self::MissingProvider(..) => None,
         }
     }
@@ -228,7 +234,7 @@ fn plan_one(
         last_replicas: input.last.replicas.get(fleet).copied(),
         options: &input.options,
     });
-    check_adoption(fleet, &outcome.plan)?;
+    check_adoption(fleet, &adopted, &outcome.plan)?;
     // Machines of one fleet may stand with several providers while it moves; the
     // smallest of their limits fits all.
     let mut providers: BTreeSet<&str> =
@@ -242,21 +248,32 @@ fn plan_one(
     Ok(outcome)
 }
 
-fn check_adoption(fleet: &str, plan: &FleetPlan) -> Result<(), PlanError> {
-    for change in &plan.changes {
+/// Refuses to adopt what could not stay: a machine is nobody's to replace until it is adopted.
+fn check_adoption(
+    fleet: &str,
+    adopted: &[&ObservedMachine],
+    plan: &FleetPlan,
+) -> Result<(), PlanError> {
+    for id in adopted.iter().map(|observed| &observed.machine.id) {
+        let of_machine = |change: &&MachineChange| change.machines.iter().any(|m| m.id == *id);
+        let Some(change) = plan.changes.iter().find(of_machine) else {
+            continue;
+        };
         let impossible = change
             .differences
             .iter()
-            .find(|d| d.mutability == Mutability::Replace);
-        if let (Action::Adopt, Some(difference), Some(machine)) =
-            (change.action, impossible, change.machines.first())
-        {
-            return Err(PlanError::NotAdoptable(
-                machine.id.clone(),
-                fleet.to_owned(),
-                difference.attribute.clone(),
-            ));
-        }
+            .find(|difference| difference.mutability == Mutability::Replace)
+            .map(|difference| difference.attribute.as_str());
+        let attribute = match (change.action, impossible) {
+            (Action::Adopt, None) => continue,
+            (Action::Adopt, Some(attribute)) => attribute,
+            (Action::Delete, _) => {
+                return Err(PlanError::NoRoom(id.clone(), fleet.to_owned()));
+            }
+            (Action::Replace | Action::Create | Action::Update | Action::Forget, _) => "its zone",
+        };
+        let (fleet, attribute) = (fleet.to_owned(), attribute.to_owned());
+        return Err(PlanError::NotAdoptable(id.clone(), fleet, attribute));
     }
     Ok(())
 }

@@ -96,7 +96,9 @@ pub(super) fn rebalance(
             (zone.as_str(), has.saturating_sub(wanted))
         })
         .collect();
-    for (observed, verdict) in judged.iter_mut() {
+    let mut order: Vec<&mut (&ObservedMachine, Verdict)> = judged.iter_mut().collect();
+    order.sort_by_key(|(_, verdict)| matches!(verdict, Verdict::Adopt { .. }));
+    for (observed, verdict) in order {
         let Some(left) = excess.get_mut(observed.machine.zone.as_str()) else {
             continue;
         };

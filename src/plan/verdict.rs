@@ -31,7 +31,9 @@ impl Verdict {
             Self::Replace { .. } => 0,
             Self::Update { start: true, .. } => 1,
             Self::Update { start: false, .. } => 2,
-            Self::Keep | Self::Adopt { .. } => 3,
+            Self::Keep => 3,
+            // Somebody wants just this one.
+            Self::Adopt { .. } => 4,
         }
     }
 

@@ -216,6 +216,7 @@ fn the_exit_codes_are_the_documented_ones() {
     // 1: failed, bad input, bad usage.
     assert_eq!(code("plan -f nothing.yaml"), 1);
     assert_eq!(code("plan --no-such-option"), 1);
+    assert_eq!(code("plan --destroy --refresh-only"), 1);
     assert_eq!(code("no-such-command"), 1);
     assert_eq!(code("apply --parallelism 0"), 1);
     assert_eq!(code(""), 1);

@@ -224,8 +224,8 @@ impl Series {
         let sandbox = Sandbox::new();
         let faults = json!({
             "seed": seed,
-            "listLag": {"min": 0, "max": 8},
-            "byIdLag": {"min": 0, "max": 3},
+            "listLag": {"min": 0, "max": 80},
+            "byIdLag": {"min": 0, "max": 4},
             "startAfter": {"min": 0, "max": 6},
             "readyAfter": {"min": 1, "max": 25},
             "lostReply": 0.1,

@@ -20,6 +20,7 @@ macro_rules! scenarios {
 }
 
 scenarios!(
+    changed_while_booting,
     destroy,
     drift,
     failing_bootstrap,

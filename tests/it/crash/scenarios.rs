@@ -85,12 +85,16 @@ impl Scenario {
 
 /// Returns all scenarios.
 pub fn all() -> Vec<Scenario> {
-    let db = ("db", Fleet::of(1));
+    let db = ("db", Fleet::of(1).outside());
     let web = Fleet::of(3).zones(&["a", "b"]);
     let start = File::of([("web", web.clone()), db.clone()]);
     let web_is = |fleet: Fleet| File::of([("web", fleet), db.clone()]);
     vec![
-        Scenario::of("first apply", File::default(), start.clone()),
+        Scenario::of(
+            "first apply",
+            File::default(),
+            File::of([("web", web.clone()), ("db", Fleet::of(1))]),
+        ),
         Scenario::of("scale up", start.clone(), web_is(web.clone().replicas(6))),
         Scenario::of(
             "scale down",

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap;
 use crate::diag::Diagnostic;
-use crate::spec::model::{Membership, Package, Rollout};
+use crate::mesh::objects::Side;
+use crate::spec::model::{External, Membership, Package, Rollout};
 use crate::spec::scalars::Amount;
 use crate::spec::{Fleet, FleetSpec};
 
@@ -58,11 +59,20 @@ pub struct DesiredFleet {
     pub spec: Hash,
     /// How they are replaced.
     pub rollout: ResolvedRollout,
-    /// The fleet's side of the mesh.
+    /// The fleet's side of the mesh, when its machines are members.
     pub membership: Option<Membership>,
+    /// The same, when they are known to it and no members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
 }
 
 impl DesiredFleet {
+    /// Returns what the fleet is to the mesh; `None` when it has nothing to do with it.
+    pub fn side(&self) -> Option<Side<'_>> {
+        let external = self.external.as_ref().map(Side::External);
+        self.membership.as_ref().map(Side::Member).or(external)
+    }
+
     /// Returns the hash of the user-data.
     pub fn user_data_hash(&self) -> Hash {
         Hash::of(&self.user_data)
@@ -184,6 +194,7 @@ fn expand_fleet(
         media,
         rollout: ResolvedRollout::of(&body.rollout, replicas),
         membership: body.membership.clone(),
+        external: body.external.clone(),
     })
 }
 

@@ -8,7 +8,7 @@ use meshvm_provider_api::{Machine, MachineId, Power, Scope, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::mesh::Object;
+use crate::mesh::Seen;
 
 /// Everything that was seen of a stack.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Observed {
     /// Machines that were asked for by id, to be adopted.
     pub adoptable: Vec<ObservedMachine>,
     /// The stack's objects in the mesh.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Seen>,
     /// Batches that an interrupted run may have sent, whose machines are not listed.
     pub unsettled: Vec<UnsettledBatch>,
     /// What recent runs did that the listings did not show by themselves.

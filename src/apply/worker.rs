@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use meshvm_provider_api::labels;
-use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Scope};
+use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Query, Scope};
+use tokio::time::Instant;
 
 use super::{Failure, Progress, wait};
 use crate::journal::Recorded;
@@ -156,21 +158,20 @@ impl Worker {
                 let ready = wait::until_ready(provider.as_ref(), &request, &told).await?;
                 self.remember(index, ready);
             }
-            Op::Enter { fleet, awaited } => {
-                let membership = self.fleet(fleet)?.membership.as_ref();
-                let membership = membership.ok_or_else(|| gone(fleet))?;
-                let machines = self.created(std::slice::from_ref(awaited));
+            Op::Enter {
+                fleet,
+                of,
+                scope,
+                timeout,
+            } => {
+                let side = self.fleet(fleet)?.side().ok_or_else(|| gone(fleet))?;
+                let machines = self.addressed(self.created(of), scope, *timeout).await?;
                 let entries: Vec<_> = machines
                     .iter()
-                    .filter_map(|machine| objects::entry(stack, fleet, membership, machine))
+                    .filter_map(|machine| objects::entry(stack, fleet, side, machine))
                     .collect();
                 if let Some(mesh) = &self.mesh {
                     mesh.write(stack, &entries).await?;
-                }
-                // A machine without an address can carry no traffic: better said than skipped.
-                if let Some(machine) = machines.iter().find(|m| m.address.is_none()) {
-                    let message = format!("machine {} has no address", machine.name);
-                    return Err(ProviderError::new(ErrorClass::Unavailable, message).into());
                 }
             }
             Op::Change {
@@ -232,6 +233,35 @@ impl Worker {
                     error,
                     made: u32::try_from(made).unwrap_or(u32::MAX),
                 })
+            }
+        }
+    }
+
+    /// Waits until machines have addresses: without one, a machine can carry no traffic.
+    async fn addressed(
+        &self,
+        mut machines: Vec<Machine>,
+        scope: &Scope,
+        timeout: Duration,
+    ) -> Result<Vec<Machine>, StepError> {
+        let begun = Instant::now();
+        let poll = self.connections.kind(scope)?.info().poll;
+        loop {
+            let Some(missing) = machines.iter().find(|machine| machine.address.is_none()) else {
+                return Ok(machines);
+            };
+            if begun.elapsed() >= timeout {
+                let message = format!("machine {} has no address", missing.name);
+                return Err(ProviderError::new(ErrorClass::Unavailable, message).into());
+            }
+            tokio::time::sleep(poll).await;
+            let ids = machines.iter().filter(|m| m.address.is_none());
+            let query = Query::Machines(ids.map(|machine| machine.id.clone()).collect());
+            let provider = self.connections.open(scope, None).await?;
+            for seen in provider.observe(&query).await? {
+                if let Some(known) = machines.iter_mut().find(|m| m.id == seen.id) {
+                    *known = seen;
+                }
             }
         }
     }

@@ -16,10 +16,10 @@ use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
 use crate::diag::Diagnostic;
 use crate::engine::Engine;
 use crate::ledger::{Clock, Ledger};
-use crate::mesh::{Backend, Target};
+use crate::mesh::{Backend, Cluster, Logins, Target};
 use crate::plan::Context;
 use crate::providers::{self, Connections, Kinds};
-use crate::spec::model::Mesh;
+use crate::spec::model::{KubernetesMesh, Mesh};
 use crate::spec::{self, FleetSpec, Inputs, Source};
 
 /// The provider of the simulated cloud.
@@ -95,14 +95,19 @@ pub fn engine(
 ) -> Result<Engine, CliError> {
     let kinds = connected_kinds(context, desired)?;
     let connections = Arc::new(Connections::new(kinds, data_dir(globals)?, progress));
-    let mesh = context.mesh.as_ref().map(|target| Arc::from(target.open()));
     Ok(Engine {
         ledger: Ledger::open(&context.ledger, Path::new("/"), &desired.stack)?,
         connections,
-        mesh: mesh as Option<Arc<dyn Backend>>,
+        mesh: mesh(context, false),
         context: context.clone(),
         clock: Clock::system(),
     })
+}
+
+/// Opens the mesh of a plan; with `force_conflicts`, fields that others set are taken.
+pub fn mesh(context: &Context, force_conflicts: bool) -> Option<Arc<dyn Backend>> {
+    let target = context.mesh.as_ref()?;
+    Some(target.open(&logins(force_conflicts)))
 }
 
 fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliError> {
@@ -123,8 +128,8 @@ fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliErr
 fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
     let own = base_dir.join(".meshvm");
     let mesh = spec.mesh.as_ref().map(|mesh| match mesh {
-        // Without the `.` of `./mesh`, which says nothing to whoever reads a plan.
-        Mesh::Manifests(manifests) => base_dir.join(&manifests.path).components().collect(),
+        Mesh::Manifests(manifests) => Target::Manifests(absolute(base_dir, &manifests.path)),
+        Mesh::Kubernetes(mesh) => Target::Kubernetes(cluster(mesh, base_dir)),
     });
     if globals.simulate {
         let simulated = own.join("simulated");
@@ -141,9 +146,39 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
     };
     Context {
         ledger,
-        mesh: mesh.map(Target::Manifests),
+        mesh,
         simulate: false,
         sim_cloud: own.join("cloud"),
+    }
+}
+
+/// Returns where a path of the fleet file leads, without the `.` of `./mesh`, which says nothing.
+fn absolute(base_dir: &Path, path: &str) -> PathBuf {
+    base_dir.join(path).components().collect()
+}
+
+fn cluster(mesh: &KubernetesMesh, base_dir: &Path) -> Cluster {
+    let kubeconfig = mesh.kubeconfig.as_deref();
+    Cluster {
+        kubeconfig: kubeconfig.map(|path| absolute(base_dir, path)),
+        context: mesh.context.clone(),
+    }
+}
+
+/// Returns how this user logs in to clusters, as kubectl finds it out
+/// (<https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>).
+fn logins(force_conflicts: bool) -> Logins {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let kubeconfigs = match set("KUBECONFIG") {
+        Some(paths) => std::env::split_paths(&paths).collect(),
+        None => set("HOME")
+            .map(|home| PathBuf::from(home).join(".kube/config"))
+            .into_iter()
+            .collect(),
+    };
+    Logins {
+        kubeconfigs,
+        force_conflicts,
     }
 }
 

@@ -88,6 +88,9 @@ pub struct RunOptions {
     /// Destroy and replace more machines than the budgets allow
     #[arg(long)]
     override_budgets: bool,
+    /// Take fields of objects in the mesh that others have set
+    #[arg(long)]
+    force_conflicts: bool,
 }
 
 impl RunOptions {
@@ -134,7 +137,8 @@ pub async fn run(
         Origin::Saved(_) => Vec::new(),
     };
     let bars = Bars::new(output);
-    let engine = load::engine(globals, context, desired, bars.provider_progress())?;
+    let mut engine = load::engine(globals, context, desired, bars.provider_progress())?;
+    engine.mesh = load::mesh(context, how.force_conflicts);
     let mut hold = engine.hold(holder(command)).await?;
     for settled in hold.settled() {
         output.note(format!(

@@ -54,9 +54,9 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
             files.insert(format!("{fleet}/{name}"), text);
         }
         for object in desired
-            .membership
+            .side()
             .iter()
-            .flat_map(|m| objects::of_fleet(stack, fleet, m))
+            .flat_map(|side| objects::of_fleet(stack, fleet, *side))
         {
             let text = manifests::render(stack, &object).map_err(CliError::new)?;
             files.insert(

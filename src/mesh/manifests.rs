@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Backend, MeshError, Object, ObjectRef};
+use super::{Backend, MeshError, Object, ObjectRef, Owned, Seen};
 
 /// A folder of manifests.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Manifests {
         })
     }
 
-    fn observe_now(&self, stack: &str) -> Result<Vec<Object>, MeshError> {
+    fn observe_now(&self, stack: &str) -> Result<Vec<Seen>, MeshError> {
         let mut objects = Vec::new();
         for path in self.files()? {
             if path.extension().is_none_or(|e| e != "yaml") {
@@ -68,10 +68,13 @@ impl Manifests {
                 && object.is_of(stack)
                 && self.file_of(&object.reference) == path
             {
-                objects.push(object);
+                objects.push(Seen {
+                    object,
+                    owned: Owned::Whole,
+                });
             }
         }
-        objects.sort_by(|a, b| a.reference.cmp(&b.reference));
+        objects.sort_by(|a, b| a.object.reference.cmp(&b.object.reference));
         Ok(objects)
     }
 
@@ -171,7 +174,7 @@ impl Manifests {
 
 #[async_trait]
 impl Backend for Manifests {
-    async fn observe(&self, stack: &str) -> Result<Vec<Object>, MeshError> {
+    async fn observe(&self, stack: &str) -> Result<Vec<Seen>, MeshError> {
         let stack = stack.to_owned();
         self.blocking(move |this| this.observe_now(&stack)).await
     }

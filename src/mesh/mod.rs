@@ -4,11 +4,14 @@
 //! them. An object is meshvm's when it carries the stack's label; a backend may
 //! not change or delete any other.
 
+pub mod kubernetes;
 pub mod manifests;
 pub mod objects;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshvm_provider_api::ErrorClass;
@@ -17,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+pub use kubernetes::{Cluster, Kubernetes, KubernetesError, Logins};
 pub use manifests::Manifests;
 
 /// The name of a WorkloadEntry's label with the machine that it stands for.
@@ -103,19 +107,62 @@ impl Object {
     }
 }
 
+/// An object as it stands in the mesh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// All of it.
+    pub object: Object,
+    /// What of it is meshvm's.
+    pub owned: Owned,
+}
+
+/// What of an object is meshvm's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Owned {
+    /// All of it.
+    Whole,
+    /// These fields, as an API server keeps them for a field manager.
+    Fields(Value),
+}
+
+impl Seen {
+    /// Returns what of the object can be compared with what is wanted.
+    pub fn comparable(&self, wanted: &Value) -> Cow<'_, Value> {
+        match &self.owned {
+            Owned::Whole => Cow::Borrowed(&self.object.body),
+            Owned::Fields(fields) => {
+                Cow::Owned(kubernetes::comparable(&self.object.body, fields, wanted))
+            }
+        }
+    }
+
+    /// Returns the object as it is written when it is let go.
+    pub fn released(&self) -> Object {
+        let mut released = self.object.released();
+        if let Owned::Fields(_) = &self.owned {
+            released.body = self.comparable(&Value::Null).into_owned();
+            released = released.released();
+        }
+        released
+    }
+}
+
 /// Where membership is written, as a plan keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Target {
     /// A folder of manifests, absolute.
     Manifests(PathBuf),
+    /// A cluster.
+    Kubernetes(Cluster),
 }
 
 impl Target {
-    /// Opens the backend. Creates nothing.
-    pub fn open(&self) -> Box<dyn Backend> {
+    /// Opens the backend. Creates nothing, and asks nobody yet.
+    pub fn open(&self, logins: &Logins) -> Arc<dyn Backend> {
         match self {
-            Self::Manifests(path) => Box::new(Manifests::new(path.clone())),
+            Self::Manifests(path) => Arc::new(Manifests::new(path.clone())),
+            Self::Kubernetes(cluster) => Arc::new(Kubernetes::new(cluster.clone(), logins.clone())),
         }
     }
 }
@@ -124,6 +171,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Manifests(path) => write!(f, "manifests in {}", path.display()),
+            Self::Kubernetes(cluster) => cluster.fmt(f),
         }
     }
 }
@@ -135,7 +183,7 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// When the mesh cannot be read, or holds what cannot be understood.
-    async fn observe(&self, stack: &str) -> Result<Vec<Object>, MeshError>;
+    async fn observe(&self, stack: &str) -> Result<Vec<Seen>, MeshError>;
 
     /// Writes objects, each whole. Safe to repeat.
     ///
@@ -192,6 +240,15 @@ pub enum MeshError {
         /// The refusal.
         source: std::io::Error,
     },
+    /// An object is of a kind that a cluster is never asked for.
+    #[error("meshvm writes no {kind}")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+    },
+    /// The cluster.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
 }
 
 impl MeshError {
@@ -199,7 +256,8 @@ impl MeshError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Foreign { .. } => ErrorClass::Conflict,
-            Self::Unreadable { .. } => ErrorClass::Invalid,
+            Self::Unreadable { .. } | Self::UnknownKind { .. } => ErrorClass::Invalid,
+            Self::Kubernetes(error) => error.class(),
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => ErrorClass::PermissionDenied,
                 _ => ErrorClass::Environment,
@@ -210,10 +268,17 @@ impl MeshError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Foreign { .. } => Some(
-                "rename the fleet or its objects, or remove that one if nobody needs it".to_owned(),
-            ),
-            Self::Unreadable { .. } | Self::Io { .. } => None,
+            Self::Foreign { object, stack, .. } => Some(format!(
+                "rename the fleet or its objects, or hand that one over with the label {}={stack} \
+                 (`kubectl label {} {} -n {} {}={stack}`)",
+                labels::STACK,
+                object.kind.to_lowercase(),
+                object.name,
+                object.namespace,
+                labels::STACK,
+            )),
+            Self::Kubernetes(error) => error.hint(),
+            Self::Unreadable { .. } | Self::UnknownKind { .. } | Self::Io { .. } => None,
         }
     }
 }

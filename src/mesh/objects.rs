@@ -5,6 +5,9 @@
 //! Objects are built as data and not by template, so that no value can change
 //! their shape.
 
+mod external;
+mod traffic;
+
 use std::collections::BTreeMap;
 
 use meshvm_provider_api::Machine;
@@ -12,97 +15,254 @@ use meshvm_provider_api::labels;
 use serde_json::{Map, Value, json};
 
 use super::{MACHINE_LABEL, Object, ObjectRef};
-use crate::spec::model::{Membership, Service};
+use crate::spec::model::{External, Membership, Service, ServiceEntry};
 
 const ISTIO: &str = "networking.istio.io/v1";
 
+/// Keeps an entry from its Service until the sidecar reports that its workload is healthy
+/// (<https://istio.io/latest/docs/reference/config/annotations/>).
+const HEALTH_CHECKED: &str = "proxy.istio.io/health-checks-enabled";
+
+/// What a fleet is to the mesh.
+#[derive(Clone, Copy, Debug)]
+pub enum Side<'a> {
+    /// Its machines are members.
+    Member(&'a Membership),
+    /// Its machines are known, and no members.
+    External(&'a External),
+}
+
+impl Side<'_> {
+    /// Returns whether a machine is entered as soon as it has an address, and not only when it is
+    /// ready: a sidecar that reports health needs its entry before it can be ready, and the entry
+    /// takes no traffic before that.
+    pub fn enters_early(&self) -> bool {
+        match self {
+            Self::Member(membership) => membership.probe.is_some() && !membership.auto_register,
+            Self::External(_) => false,
+        }
+    }
+
+    /// Returns whether machines have entries of meshvm's at all.
+    pub fn has_entries(&self) -> bool {
+        match self {
+            Self::Member(membership) => !membership.auto_register,
+            Self::External(_) => true,
+        }
+    }
+
+    fn namespace(&self) -> &str {
+        match self {
+            Self::Member(membership) => membership.namespace.as_str(),
+            Self::External(external) => external.namespace.as_str(),
+        }
+    }
+}
+
 /// Makes the objects of a fleet that do not depend on its machines.
-pub fn of_fleet(stack: &str, fleet: &str, membership: &Membership) -> Vec<Object> {
-    let mut objects = vec![
-        service_account(stack, membership),
-        workload_group(stack, fleet, membership),
-    ];
-    objects.extend(
-        membership
-            .service
-            .as_ref()
-            .map(|service| kubernetes_service(stack, fleet, membership, service)),
-    );
+pub fn of_fleet(stack: &str, fleet: &str, side: Side<'_>) -> Vec<Object> {
+    let maker = Maker { stack, fleet, side };
+    let membership = match side {
+        Side::Member(membership) => membership,
+        Side::External(external) => return vec![external::service_entry(&maker, external)],
+    };
+    let mut objects = vec![maker.account(membership), maker.group(membership)];
+    if let Some(service) = &membership.service {
+        objects.push(maker.service(membership, service));
+        let name = service_name(fleet, service);
+        if let Some(traffic) = &membership.traffic {
+            objects.extend(traffic::rules(&maker, name, traffic));
+        }
+    }
+    if let Some(entry) = &membership.service_entry {
+        objects.push(maker.service_entry(membership, entry));
+    }
     objects
 }
 
-/// Names the fleet's ServiceAccount.
-pub fn account_ref(membership: &Membership) -> ObjectRef {
-    named(
-        membership,
-        "ServiceAccount",
-        membership.service_account.as_str(),
-    )
+/// Names the fleet's ServiceAccount; `None` when its machines are no members.
+pub fn account_ref(side: Side<'_>) -> Option<ObjectRef> {
+    match side {
+        Side::Member(membership) => Some(ObjectRef {
+            namespace: membership.namespace.to_string(),
+            kind: "ServiceAccount".to_owned(),
+            name: membership.service_account.to_string(),
+        }),
+        Side::External(_) => None,
+    }
 }
 
-/// Names the fleet's WorkloadGroup.
-pub fn group_ref(fleet: &str, membership: &Membership) -> ObjectRef {
-    named(membership, "WorkloadGroup", fleet)
+/// Names the object that a fleet always has in the mesh, and that has its name.
+pub fn anchor_ref(fleet: &str, side: Side<'_>) -> ObjectRef {
+    let kind = match side {
+        Side::Member(_) => "WorkloadGroup",
+        Side::External(_) => "ServiceEntry",
+    };
+    ObjectRef {
+        namespace: side.namespace().to_owned(),
+        kind: kind.to_owned(),
+        name: fleet.to_owned(),
+    }
 }
 
 /// Names a machine's WorkloadEntry.
-pub fn entry_ref(membership: &Membership, machine: &str) -> ObjectRef {
+pub fn entry_ref(side: Side<'_>, machine: &str) -> ObjectRef {
     ObjectRef {
-        namespace: membership.namespace.to_string(),
+        namespace: side.namespace().to_owned(),
         kind: "WorkloadEntry".to_owned(),
         name: machine.to_owned(),
     }
 }
 
-/// Makes a machine's WorkloadEntry; `None` while the machine has no address.
-pub fn entry(
-    stack: &str,
-    fleet: &str,
-    membership: &Membership,
-    machine: &Machine,
-) -> Option<Object> {
-    let address = machine.address?;
-    let mut spec = workload(membership);
-    spec.insert("address".to_owned(), json!(address.to_string()));
-    spec.insert("labels".to_owned(), json!(membership.labels));
-    Some(object(
-        entry_ref(membership, &machine.name),
-        ISTIO,
-        &[
-            (labels::STACK, stack),
-            (labels::FLEET, fleet),
-            (MACHINE_LABEL, &machine.name),
-        ],
-        [("spec", Value::Object(spec))],
-    ))
-}
-
-fn service_account(stack: &str, membership: &Membership) -> Object {
-    // Fleets may share an account, so it carries no fleet.
-    object(
-        account_ref(membership),
-        "v1",
-        &[(labels::STACK, stack)],
-        [("automountServiceAccountToken", json!(false))],
-    )
-}
-
-fn workload_group(stack: &str, fleet: &str, membership: &Membership) -> Object {
-    let mut spec = Map::new();
-    spec.insert(
-        "metadata".to_owned(),
-        json!({ "labels": membership.labels }),
-    );
-    spec.insert("template".to_owned(), Value::Object(workload(membership)));
-    if let Some(probe) = &membership.probe {
-        spec.insert("probe".to_owned(), json!(probe));
+/// Makes a machine's WorkloadEntry; `None` while the machine has no address, and where the control
+/// plane makes the entries.
+pub fn entry(stack: &str, fleet: &str, side: Side<'_>, machine: &Machine) -> Option<Object> {
+    if !side.has_entries() {
+        return None;
     }
-    object(
-        group_ref(fleet, membership),
+    let address = machine.address?;
+    let mut spec = match side {
+        Side::Member(membership) => {
+            let mut spec = workload(membership);
+            spec.insert("labels".to_owned(), json!(membership.labels));
+            spec
+        }
+        Side::External(external) => external::workload(fleet, external),
+    };
+    spec.insert("address".to_owned(), json!(address.to_string()));
+    let mut object = Maker { stack, fleet, side }.object(
+        entry_ref(side, &machine.name),
         ISTIO,
-        &[(labels::STACK, stack), (labels::FLEET, fleet)],
-        [("spec", Value::Object(spec))],
-    )
+        &[(labels::FLEET, fleet), (MACHINE_LABEL, &machine.name)],
+        Value::Object(spec),
+    );
+    if side.enters_early() {
+        object.body["metadata"]["annotations"] = json!({HEALTH_CHECKED: "true"});
+    }
+    Some(object.sealed())
+}
+
+/// Makes objects of one fleet.
+struct Maker<'a> {
+    stack: &'a str,
+    fleet: &'a str,
+    side: Side<'a>,
+}
+
+impl Maker<'_> {
+    fn account(&self, membership: &Membership) -> Object {
+        let reference = self.named("ServiceAccount", membership.service_account.as_str());
+        // Fleets may share an account, so it carries no fleet.
+        let mut object = self.object(reference, "v1", &[], Value::Null);
+        object.body["automountServiceAccountToken"] = json!(false);
+        object.sealed()
+    }
+
+    fn group(&self, membership: &Membership) -> Object {
+        let mut metadata = json!({ "labels": membership.labels });
+        if !membership.annotations.is_empty() {
+            metadata["annotations"] = json!(membership.annotations);
+        }
+        let mut spec = json!({ "metadata": metadata, "template": workload(membership) });
+        if let Some(probe) = &membership.probe {
+            spec["probe"] = json!(probe);
+        }
+        self.own("WorkloadGroup", self.fleet, ISTIO, spec)
+    }
+
+    fn service(&self, membership: &Membership, service: &Service) -> Object {
+        let ports: Vec<Value> = service
+            .ports
+            .iter()
+            .map(|port| {
+                // Istio looks a named target port up in the entry's ports; a number
+                // is overridden there only by a port of the Service port's own name.
+                let target = match &port.target_port {
+                    Some(name) => json!(name),
+                    None if membership.ports.contains_key(port.name.as_str()) => json!(port.name),
+                    None => json!(port.port),
+                };
+                json!({"name": port.name, "port": port.port, "protocol": "TCP", "targetPort": target})
+            })
+            .collect();
+        let spec = json!({"selector": membership.labels, "ports": ports});
+        self.own("Service", service_name(self.fleet, service), "v1", spec)
+    }
+
+    fn service_entry(&self, membership: &Membership, entry: &ServiceEntry) -> Object {
+        let ServiceEntry {
+            hosts,
+            addresses,
+            ports,
+        } = entry;
+        let ports: Vec<Value> = ports
+            .iter()
+            .map(|port| {
+                let protocol = port.protocol.as_deref().unwrap_or("TCP");
+                let mut value =
+                    json!({"name": port.name, "number": port.port, "protocol": protocol});
+                if let Some(target) = membership.ports.get(port.name.as_str()) {
+                    value["targetPort"] = json!(target);
+                }
+                value
+            })
+            .collect();
+        let mut spec = json!({
+            "hosts": hosts,
+            "ports": ports,
+            "location": "MESH_INTERNAL",
+            "resolution": "STATIC",
+            "workloadSelector": {"labels": membership.labels},
+        });
+        if !addresses.is_empty() {
+            spec["addresses"] = json!(addresses);
+        }
+        self.own("ServiceEntry", self.fleet, ISTIO, spec)
+    }
+
+    fn named(&self, kind: &str, name: &str) -> ObjectRef {
+        ObjectRef {
+            namespace: self.side.namespace().to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Makes an object of the fleet.
+    fn own(&self, kind: &str, name: &str, api_version: &str, spec: Value) -> Object {
+        let labels = [(labels::FLEET, self.fleet)];
+        self.object(self.named(kind, name), api_version, &labels, spec)
+            .sealed()
+    }
+
+    /// Makes an object of the stack; it is not sealed yet.
+    fn object(
+        &self,
+        reference: ObjectRef,
+        api_version: &str,
+        labels: &[(&str, &str)],
+        spec: Value,
+    ) -> Object {
+        let stack = (labels::STACK, self.stack);
+        let labels: BTreeMap<_, _> = labels.iter().copied().chain([stack]).collect();
+        let mut body = json!({
+            "apiVersion": api_version,
+            "kind": reference.kind,
+            "metadata": {
+                "name": reference.name,
+                "namespace": reference.namespace,
+                "labels": labels,
+            },
+        });
+        if !spec.is_null() {
+            body["spec"] = spec;
+        }
+        Object { reference, body }
+    }
+}
+
+fn service_name<'a>(fleet: &'a str, service: &'a Service) -> &'a str {
+    service.name.as_ref().map_or(fleet, |name| name.as_str())
 }
 
 /// Makes what a WorkloadGroup's template and a WorkloadEntry have in common.
@@ -115,7 +275,12 @@ fn workload(membership: &Membership) -> Map<String, Value> {
         probe: _,
         network,
         weight,
+        annotations: _,
+        locality,
+        auto_register: _,
         service: _,
+        service_entry: _,
+        traffic: _,
     } = membership;
     let mut spec = Map::new();
     spec.insert("serviceAccount".to_owned(), json!(service_account));
@@ -125,70 +290,11 @@ fn workload(membership: &Membership) -> Map<String, Value> {
     if let Some(network) = network {
         spec.insert("network".to_owned(), json!(network));
     }
+    if let Some(locality) = locality {
+        spec.insert("locality".to_owned(), json!(locality));
+    }
     if let Some(weight) = weight {
         spec.insert("weight".to_owned(), json!(weight));
     }
     spec
-}
-
-fn kubernetes_service(
-    stack: &str,
-    fleet: &str,
-    membership: &Membership,
-    service: &Service,
-) -> Object {
-    let ports: Vec<Value> = service
-        .ports
-        .iter()
-        .map(|port| {
-            // Istio looks a named target port up in the entry's ports; a number
-            // is overridden there only by a port of the Service port's own name.
-            let target = match &port.target_port {
-                Some(name) => json!(name),
-                None if membership.ports.contains_key(port.name.as_str()) => json!(port.name),
-                None => json!(port.port),
-            };
-            json!({"name": port.name, "port": port.port, "protocol": "TCP", "targetPort": target})
-        })
-        .collect();
-    let name = service.name.as_ref().map_or(fleet, |name| name.as_str());
-    object(
-        named(membership, "Service", name),
-        "v1",
-        &[(labels::STACK, stack), (labels::FLEET, fleet)],
-        [(
-            "spec",
-            json!({"selector": membership.labels, "ports": ports}),
-        )],
-    )
-}
-
-fn named(membership: &Membership, kind: &str, name: &str) -> ObjectRef {
-    ObjectRef {
-        namespace: membership.namespace.to_string(),
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-    }
-}
-
-fn object<const N: usize>(
-    reference: ObjectRef,
-    api_version: &str,
-    labels: &[(&str, &str)],
-    fields: [(&str, Value); N],
-) -> Object {
-    let labels: BTreeMap<_, _> = labels.iter().copied().collect();
-    let mut body = json!({
-        "apiVersion": api_version,
-        "kind": reference.kind,
-        "metadata": {
-            "name": reference.name,
-            "namespace": reference.namespace,
-            "labels": labels,
-        },
-    });
-    for (key, value) in fields {
-        body[key] = value;
-    }
-    Object { reference, body }.sealed()
 }

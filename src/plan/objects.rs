@@ -10,14 +10,14 @@ use meshvm_provider_api::template::flatten;
 use serde_json::Value;
 
 use super::{FieldChange, ObjectAction, ObjectChange, Reason};
-use crate::mesh::{MACHINE_LABEL, Object, ObjectRef};
+use crate::mesh::{MACHINE_LABEL, Object, ObjectRef, Seen};
 
 /// What the mesh is planned from.
 pub struct ObjectsInput<'a> {
     /// The objects that shall exist.
     pub wanted: BTreeMap<ObjectRef, Object>,
     /// The stack's objects that exist.
-    pub observed: &'a [&'a Object],
+    pub observed: &'a [&'a Seen],
     /// Machines whose entries stay as they are, by name: those still starting.
     pub untouched: &'a BTreeSet<String>,
     /// Machines that exist, by name.
@@ -38,7 +38,7 @@ pub struct ObjectsInput<'a> {
 pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
     let mut changes = Vec::new();
     for observed in input.observed {
-        match input.wanted.remove(&observed.reference) {
+        match input.wanted.remove(&observed.object.reference) {
             Some(wanted) => changes.extend(compare(observed, wanted)),
             None => changes.extend(unwanted(&input, observed)),
         }
@@ -46,7 +46,7 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
     // Entries are counted, not named: the ledger keeps no list of machines.
     let mut lost = input.last_entries;
     for observed in input.observed {
-        if let Some(left) = entry_fleet(observed).and_then(|fleet| lost.get_mut(fleet)) {
+        if let Some(left) = entry_fleet(&observed.object).and_then(|fleet| lost.get_mut(fleet)) {
             *left = left.saturating_sub(1);
         }
     }
@@ -80,8 +80,8 @@ fn entry_fleet(object: &Object) -> Option<&str> {
     object.label(labels::FLEET)
 }
 
-fn unwanted(input: &ObjectsInput<'_>, observed: &Object) -> Option<ObjectChange> {
-    let machine = observed.label(MACHINE_LABEL);
+fn unwanted(input: &ObjectsInput<'_>, observed: &Seen) -> Option<ObjectChange> {
+    let machine = observed.object.label(MACHINE_LABEL);
     if machine.is_some_and(|name| input.untouched.contains(name)) {
         return None;
     }
@@ -95,18 +95,19 @@ fn unwanted(input: &ObjectsInput<'_>, observed: &Object) -> Option<ObjectChange>
     Some(ObjectChange {
         action,
         reason,
-        reference: observed.reference.clone(),
+        reference: observed.object.reference.clone(),
         object: forgotten.then(|| observed.released()),
         machine: machine.map(str::to_owned),
         differences: Vec::new(),
     })
 }
 
-fn compare(observed: &Object, wanted: Object) -> Option<ObjectChange> {
-    if observed.body == wanted.body {
+fn compare(observed: &Seen, wanted: Object) -> Option<ObjectChange> {
+    let before = observed.comparable(&wanted.body);
+    if *before == wanted.body {
         return None;
     }
-    let reason = if observed.written_spec() == wanted.written_spec() {
+    let reason = if observed.object.written_spec() == wanted.written_spec() {
         Reason::Drifted
     } else {
         Reason::FileChanged
@@ -116,7 +117,7 @@ fn compare(observed: &Object, wanted: Object) -> Option<ObjectChange> {
         reason,
         reference: wanted.reference.clone(),
         machine: wanted.label(MACHINE_LABEL).map(str::to_owned),
-        differences: fields(&observed.body, &wanted.body),
+        differences: fields(&before, &wanted.body),
         object: Some(wanted),
     })
 }

@@ -16,7 +16,7 @@ use super::{
     Options, Plan, Reason,
 };
 use crate::desired::Desired;
-use crate::mesh::{Object, ObjectRef, objects};
+use crate::mesh::{Object, ObjectRef, Seen, objects};
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
 
 /// What a plan is made from.
@@ -291,10 +291,10 @@ fn plan_mesh(
     let mut untouched = BTreeSet::new();
     if !input.options.destroy {
         for (fleet, desired) in &input.desired.fleets {
-            let Some(membership) = &desired.membership else {
+            let Some(side) = desired.side() else {
                 continue;
             };
-            let own = objects::of_fleet(stack, fleet, membership);
+            let own = objects::of_fleet(stack, fleet, side);
             wanted.extend(own.into_iter().map(|o| (o.reference.clone(), o)));
             let machines = by_fleet.get(fleet.as_str()).into_iter().flatten();
             let adopted = input.observed.adoptable.iter();
@@ -304,13 +304,14 @@ fn plan_mesh(
                 if outcome.is_none_or(|outcome| !outcome.staying.contains(&machine.name)) {
                     continue;
                 }
-                match objects::entry(stack, fleet, membership, machine) {
-                    Some(entry) if machine.is_available() => {
+                match objects::entry(stack, fleet, side, machine) {
+                    Some(entry) if machine.is_available() || side.enters_early() => {
                         wanted.insert(entry.reference.clone(), entry);
                     }
-                    Some(_) | None => {
+                    Some(_) | None if side.has_entries() => {
                         untouched.insert(machine.name.clone());
                     }
+                    Some(_) | None => {}
                 }
             }
         }
@@ -326,15 +327,14 @@ fn plan_mesh(
         .fleets
         .iter()
         .filter(|(fleet, _)| input.options.covers(fleet))
-        .filter_map(|(_, desired)| desired.membership.as_ref())
-        .map(objects::account_ref)
+        .filter_map(|(_, desired)| objects::account_ref(desired.side()?))
         .collect();
     wanted.retain(|reference, object| of_covered(object) || accounts.contains(reference));
-    let observed: Vec<&Object> = input
+    let observed: Vec<&Seen> = input
         .observed
         .objects
         .iter()
-        .filter(|object| of_covered(object) || wanted.contains_key(&object.reference))
+        .filter(|Seen { object, .. }| of_covered(object) || wanted.contains_key(&object.reference))
         .collect();
     let leaving = |name: &str| {
         outcomes
@@ -393,8 +393,8 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
 fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
     let Applied { replicas, objects } = input.last;
     let was_member = |fleet: &str| {
-        let membership = input.desired.fleets.get(fleet)?.membership.as_ref()?;
-        Some(objects.contains(&objects::group_ref(fleet, membership)))
+        let side = input.desired.fleets.get(fleet)?.side()?;
+        Some(side.has_entries() && objects.contains(&objects::anchor_ref(fleet, side)))
     };
     replicas
         .iter()
@@ -409,8 +409,8 @@ pub fn standing_objects(desired: &Desired, applied: &Applied) -> BTreeSet<Object
         .fleets
         .iter()
         .filter(|(fleet, _)| applied.replicas.contains_key(*fleet))
-        .filter_map(|(fleet, desired)| Some((fleet, desired.membership.as_ref()?)))
-        .flat_map(|(fleet, membership)| objects::of_fleet(&desired.stack, fleet, membership))
+        .filter_map(|(fleet, desired)| Some((fleet, desired.side()?)))
+        .flat_map(|(fleet, side)| objects::of_fleet(&desired.stack, fleet, side))
         .map(|object| object.reference)
         .collect()
 }

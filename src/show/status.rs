@@ -74,7 +74,7 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
     let registered: BTreeSet<&str> = observed
         .objects
         .iter()
-        .filter_map(|object| object.label(MACHINE_LABEL))
+        .filter_map(|seen| seen.object.label(MACHINE_LABEL))
         .collect();
     let changing: BTreeSet<&str> = plan
         .changes()

@@ -5,8 +5,11 @@
 //!
 //! This module may not touch the cloud or the mesh: what only they know is checked later.
 
+mod external;
+mod identity;
 mod machines;
 mod membership;
+mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -155,6 +158,7 @@ pub(super) fn fleet(name: &str, body: &FleetBody, has_mesh: bool, checker: &mut 
         replicas: _,
         labels,
         membership,
+        external,
         bootstrap,
         rollout,
         protect: _,
@@ -164,11 +168,23 @@ pub(super) fn fleet(name: &str, body: &FleetBody, has_mesh: bool, checker: &mut 
     machines::rollout(name, rollout, checker);
     if let Some(membership) = membership {
         membership::check(name, membership, checker);
-        if !has_mesh {
-            let summary = format!("the fleet `{name}` has a membership, and the file has no mesh");
+    }
+    if let Some(external) = external {
+        external::check(name, external, checker);
+    }
+    if membership.is_some() && external.is_some() {
+        let summary = format!("the fleet `{name}` is both a member and external");
+        let hint = "keep one; set to null what comes from `defaults`";
+        checker.key_error(&["fleets", name, "external"], summary, hint);
+    }
+    for (field, word, is_set) in [
+        ("membership", "has a membership", membership.is_some()),
+        ("external", "is external", external.is_some()),
+    ] {
+        if is_set && !has_mesh {
+            let summary = format!("the fleet `{name}` {word}, and the file has no mesh");
             let hint = "add `mesh: {manifests: {path: ./mesh}}`; without it nothing is written";
-            let path = ["fleets", name, "membership"];
-            checker.warning(&path, summary, hint);
+            checker.warning(&["fleets", name, field], summary, hint);
         }
     }
 }
@@ -214,6 +230,8 @@ pub(super) fn together(fleets: &BTreeMap<Name, FleetBody>, checker: &mut Checker
         }
     }
 }
+
+pub(super) use identity::identity;
 
 /// Returns the place of a problem that a provider found in its block.
 pub(super) fn finding_place(root: &Node, fleet: &str, provider: &str, path: &[String]) -> At {

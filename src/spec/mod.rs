@@ -96,8 +96,8 @@ pub struct FleetSpec {
     pub mesh: Option<Mesh>,
     /// The sidecar to install.
     pub sidecar: Option<Sidecar>,
-    /// How machines prove who they are.
-    pub identity: Identity,
+    /// How machines prove who they are, where the file says it.
+    pub identity: Option<Identity>,
     /// The most that one run may destroy or replace.
     pub budgets: Budgets,
     /// The fleets, by name.

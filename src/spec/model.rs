@@ -9,7 +9,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::scalars::{Amount, Duration, FileMode, KubeName, Name};
+use super::scalars::{Amount, Duration, FileMode, Name};
+
+mod external;
+mod membership;
+mod mesh;
+mod traffic;
+
+pub use external::{External, ExternalPort};
+pub use membership::{
+    Exec, Grpc, HttpGet, HttpHeader, Membership, Port, Probe, Scheme, Service, ServiceEntry,
+    ServiceEntryPort, ServicePort, TcpSocket,
+};
+pub use mesh::{EastWest, Identity, KubernetesMesh, Manifests, Mesh, ServiceAccountToken};
+pub use traffic::{Abort, Delay, Fault, Percentage, Retries, Traffic};
 
 /// A fleet file: the fleets of one stack and their membership of a mesh.
 // Fleets have a provider's block besides these fields, which the schema adds and the reader
@@ -36,9 +49,10 @@ pub struct FleetFile {
     /// The sidecar to install on every machine; without it, none is installed.
     #[serde(default)]
     pub sidecar: Option<Sidecar>,
-    /// How machines prove who they are to the mesh.
+    /// How machines prove who they are to the mesh. With a cluster as the mesh, a token of the
+    /// fleet's service account when absent; with manifests, nothing.
     #[serde(default)]
-    pub identity: Identity,
+    pub identity: Option<Identity>,
     /// The most that one run may destroy or replace.
     #[serde(default)]
     pub budgets: Budgets,
@@ -61,22 +75,6 @@ pub enum ApiVersion {
     /// The only version so far.
     #[serde(rename = "meshvm/v1")]
     V1,
-}
-
-/// Where membership is written. Exactly one backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Mesh {
-    /// A folder of Kubernetes manifests, one object a file, for a GitOps repository.
-    Manifests(Manifests),
-}
-
-/// The settings of the mesh backend `manifests`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Manifests {
-    /// The folder; a relative path starts at the folder of the first fleet file.
-    pub path: String,
 }
 
 /// The sidecar that every machine runs.
@@ -166,15 +164,6 @@ impl Arch {
     }
 }
 
-/// How machines prove who they are to the mesh.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Identity {
-    /// Machines get no credential from meshvm: the sidecar package brings its own, or needs none.
-    #[default]
-    None,
-}
-
 /// The most machines that one run may destroy or replace; more is refused before the first call.
 ///
 /// A percentage is of the machines that the stack has; it is rounded down, and allows at least one.
@@ -204,6 +193,10 @@ pub struct FleetBody {
     /// The fleet's side of the mesh; without it, the machines are no members.
     #[serde(default)]
     pub membership: Option<Membership>,
+    /// Makes the machines known to the mesh, though they are no members: they run no sidecar and
+    /// have no identity. In place of a membership.
+    #[serde(default)]
+    pub external: Option<External>,
     /// What is put on the machines beside the sidecar.
     #[serde(default)]
     pub bootstrap: Bootstrap,
@@ -213,172 +206,6 @@ pub struct FleetBody {
     /// Machines are never destroyed or replaced without --allow-protected.
     #[serde(default)]
     pub protect: bool,
-}
-
-/// A fleet's side of the mesh.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Membership {
-    /// The Kubernetes namespace of all its objects.
-    pub namespace: KubeName,
-    /// The service account whose identity the machines have.
-    pub service_account: KubeName,
-    /// Labels of the workload; Services and policies select by them.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// The workload's ports by name; a Service's target ports are looked up here.
-    #[serde(default)]
-    pub ports: BTreeMap<String, Port>,
-    /// How the sidecar tells whether the workload is healthy.
-    #[serde(default)]
-    pub probe: Option<Probe>,
-    /// The network of the machines in a multi-network mesh.
-    #[serde(default)]
-    pub network: Option<String>,
-    /// The load-balancing weight of each machine.
-    #[serde(default)]
-    pub weight: Option<u32>,
-    /// A Kubernetes Service that selects the machines.
-    #[serde(default)]
-    pub service: Option<Service>,
-}
-
-/// A TCP or UDP port, 1 to 65535.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(transparent)]
-pub struct Port(#[schemars(range(min = 1, max = 65535))] pub u16);
-
-/// A health check, with the fields of a WorkloadGroup's `probe`. Exactly one of `httpGet`,
-/// `tcpSocket`, `exec` and `grpc`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Probe {
-    /// Healthy when an HTTP GET answers 200 to 399.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http_get: Option<HttpGet>,
-    /// Healthy when a TCP connection opens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp_socket: Option<TcpSocket>,
-    /// Healthy when a command exits 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exec: Option<Exec>,
-    /// Healthy when the gRPC health service says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grpc: Option<Grpc>,
-    /// Seconds before the first check.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initial_delay_seconds: Option<u32>,
-    /// Seconds until a check counts as failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_seconds: Option<u32>,
-    /// Seconds between checks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub period_seconds: Option<u32>,
-    /// Successes in a row until healthy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub success_threshold: Option<u32>,
-    /// Failures in a row until unhealthy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure_threshold: Option<u32>,
-}
-
-/// An HTTP health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HttpGet {
-    /// The port.
-    pub port: Port,
-    /// The path; / when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// The host; the machine itself when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// HTTP or HTTPS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scheme: Option<Scheme>,
-    /// Headers to send.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub http_headers: Vec<HttpHeader>,
-}
-
-/// The scheme of an HTTP health check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Scheme {
-    /// Plain.
-    Http,
-    /// TLS; the certificate is not verified.
-    Https,
-}
-
-/// A header of an HTTP health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HttpHeader {
-    /// The name.
-    #[schemars(regex(pattern = r"^[-_A-Za-z0-9]+$"))]
-    pub name: String,
-    /// The value.
-    pub value: String,
-}
-
-/// A TCP health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TcpSocket {
-    /// The port.
-    pub port: Port,
-    /// The host; the machine itself when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-}
-
-/// A health check by command, run as the sidecar's user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Exec {
-    /// The program and its arguments.
-    #[schemars(length(min = 1))]
-    pub command: Vec<String>,
-}
-
-/// A gRPC health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Grpc {
-    /// The port.
-    pub port: Port,
-    /// The service to ask for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-}
-
-/// A Kubernetes Service, of the fleet's name, that selects the machines by the membership's labels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Service {
-    /// The Service's name; the fleet's when absent.
-    #[serde(default)]
-    pub name: Option<KubeName>,
-    /// The Service's ports.
-    #[schemars(length(min = 1))]
-    pub ports: Vec<ServicePort>,
-}
-
-/// A port of a Kubernetes Service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ServicePort {
-    /// The name; Istio reads the protocol from its prefix, as in "http-web".
-    pub name: KubeName,
-    /// The port that clients use.
-    pub port: Port,
-    /// The name of a port of the membership; the port of the same name, or number, when absent.
-    #[serde(default)]
-    pub target_port: Option<String>,
 }
 
 /// What is put on the machines beside the sidecar, in this order: packages, files, commands.

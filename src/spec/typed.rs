@@ -43,7 +43,7 @@ pub(super) struct Parts {
     ledger: String,
     mesh: Option<Mesh>,
     sidecar: Option<Sidecar>,
-    identity: Identity,
+    identity: Option<Identity>,
     budgets: Budgets,
     fleets: BTreeMap<Name, Fleet>,
 }
@@ -94,13 +94,16 @@ impl Work<'_> {
         if let Some(Some(sidecar)) = &sidecar {
             check::sidecar(sidecar, &mut checker);
         }
+        if let (Some(Some(identity)), Some(mesh)) = (&identity, &mesh) {
+            check::identity(identity, mesh.as_ref(), &mut checker);
+        }
         let fleets = self.fleets(problems);
         Some(Parts {
             stack: stack?,
             ledger: ledger?,
             mesh: mesh?,
             sidecar: sidecar?,
-            identity: identity?.unwrap_or_default(),
+            identity: identity?,
             budgets: budgets?.unwrap_or_default(),
             fleets: fleets?,
         })

@@ -5,6 +5,7 @@
 //! machine needs them any more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use meshvm_provider_api::labels::BatchKey;
 use meshvm_provider_api::{MachineId, Mutability, Scope, Update, labels};
@@ -209,7 +210,9 @@ impl FleetLowering<'_> {
         update
     }
 
-    /// Adds a wait, and the entries of what was waited for; returns the last step.
+    /// Adds a wait, with the entries of what is waited for; returns the last step.
+    ///
+    /// New machines are entered before they are waited for where they need that to become ready.
     fn wait(
         &self,
         graph: &mut Graph<'_>,
@@ -219,6 +222,22 @@ impl FleetLowering<'_> {
         (created, machines): (Vec<usize>, Vec<MachineRef>),
         needs: Vec<usize>,
     ) -> usize {
+        let side = self.desired.and_then(DesiredFleet::side);
+        let side = side.filter(|side| side.has_entries() && graph.plan.context.mesh.is_some());
+        let enter = |of, timeout| Op::Enter {
+            fleet: self.fleet.to_owned(),
+            of,
+            scope: scope.clone(),
+            timeout,
+        };
+        let early = side.is_some_and(|side| side.enters_early());
+        let mut needs = needs;
+        if early && !created.is_empty() {
+            let id = format!("enter/{}/{tag}/new", self.fleet);
+            needs = vec![graph.push(id, enter(created.clone(), rollout.ready_timeout), needs)];
+        }
+        // The entries of machines that were there before are in the plan when they are early.
+        let enters_later = side.is_some() && !early;
         let op = Op::Await {
             fleet: self.fleet.to_owned(),
             created,
@@ -228,17 +247,12 @@ impl FleetLowering<'_> {
             timeout: rollout.ready_timeout,
         };
         let awaited = graph.push(format!("await/{}/{tag}", self.fleet), op, needs);
-        let member = self
-            .desired
-            .is_some_and(|desired| desired.membership.is_some());
-        if !member || graph.plan.context.mesh.is_none() {
+        if !enters_later {
             return awaited;
         }
-        let op = Op::Enter {
-            fleet: self.fleet.to_owned(),
-            awaited,
-        };
-        graph.push(format!("enter/{}/{tag}", self.fleet), op, vec![awaited])
+        let id = format!("enter/{}/{tag}", self.fleet);
+        // What is ready has its address, or never will.
+        graph.push(id, enter(vec![awaited], Duration::ZERO), vec![awaited])
     }
 
     /// Lowers creations, replacements and deletions, wave by wave.

@@ -63,12 +63,16 @@ pub enum Op {
         /// How long they may take.
         timeout: Duration,
     },
-    /// Writes the entries of the machines that a step waited for.
+    /// Writes the entries of machines, as soon as these have addresses.
     Enter {
         /// The fleet.
         fleet: String,
-        /// The step that waited.
-        awaited: usize,
+        /// The steps that made the machines or waited for them.
+        of: Vec<usize>,
+        /// Where they are.
+        scope: Scope,
+        /// How long the addresses may take.
+        timeout: Duration,
     },
     /// Changes machines in place, or their labels.
     Change {

@@ -209,7 +209,7 @@ impl Play {
             Edit::Tag(new) => *fleet = fleet.clone().tag(&which(*new, "red", "blue")),
             Edit::Label(new) => *fleet = fleet.clone().label(&which(*new, "gold", "iron")),
             Edit::Rollout(surge, down) => (fleet.surge, fleet.unavailable) = (*surge, *down),
-            Edit::Member => fleet.is_member = !fleet.is_member,
+            Edit::Role => fleet.role = fleet.role.next(),
         }
     }
 

@@ -10,7 +10,7 @@ use meshvm::desired::Desired;
 use meshvm::plan::Options;
 use meshvm_provider_sim::{Death, FailBootstrap, FaultPlan, Probability, Span};
 
-use crate::support::stack::{File, Fleet, How, World, of_fleet};
+use crate::support::stack::{File, Fleet, How, Role, World, of_fleet};
 
 /// How many seeds each case runs under.
 const SEEDS: u64 = 100;
@@ -30,7 +30,7 @@ fn cases() -> Vec<Case> {
         after,
         down,
     };
-    let of = |replicas| Fleet::of(replicas).zones(&["a", "b"]).outside();
+    let of = |replicas| Fleet::of(replicas).zones(&["a", "b"]).role(Role::Nothing);
     let new = |fleet: Fleet| fleet.image("debian-13");
     vec![
         case("surge by one", &of(3), new(of(3)), &[]),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::spec::model::{Grpc, HttpGet, Membership, Port, Probe, Service, TcpSocket};
 use crate::spec::words::{list, nearest};
 
-use super::Checker;
+use super::{Checker, traffic};
 
 /// Istio's bound on the ports of a WorkloadGroup.
 const MOST_PORTS: usize = 128;
@@ -29,27 +29,44 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         probe,
         network: _,
         weight: _,
+        annotations: _,
+        locality: _,
+        auto_register: _,
         service,
+        service_entry,
+        traffic,
     } = membership;
-    check_labels(fleet, labels, checker);
+    check_labels(&["fleets", fleet, "membership", "labels"], labels, checker);
     check_ports(fleet, ports, checker);
     if let Some(probe) = probe {
         check_probe(fleet, probe, ports, checker);
     }
     if let Some(service) = service {
         check_service(fleet, service, ports, checker);
-        if labels.is_empty() {
-            let summary = "the Service selects nothing: the membership has no labels".to_owned();
+    }
+    for (field, kind, is_set) in [
+        ("service", "Service", service.is_some()),
+        ("serviceEntry", "ServiceEntry", service_entry.is_some()),
+    ] {
+        if is_set && labels.is_empty() {
+            let summary = format!("the {kind} selects nothing: the membership has no labels");
             let hint = format!("add `labels: {{app: {fleet}}}` to the membership");
-            let path = ["fleets", fleet, "membership", "service"];
-            checker.error(&path, summary, hint);
+            checker.error(&["fleets", fleet, "membership", field], summary, hint);
         }
+    }
+    if let Some(traffic) = traffic {
+        traffic::check(fleet, traffic, service.as_ref(), checker);
     }
 }
 
-fn check_labels(fleet: &str, labels: &BTreeMap<String, String>, checker: &mut Checker<'_>) {
+/// Checks labels by the rules of Kubernetes; `at` is where they are.
+pub(super) fn check_labels(
+    at: &[&str],
+    labels: &BTreeMap<String, String>,
+    checker: &mut Checker<'_>,
+) {
     for (key, value) in labels {
-        let path = ["fleets", fleet, "membership", "labels", key];
+        let path = [at, &[key]].concat();
         if !is_label_key(key) {
             let summary = format!("`{key}` cannot be the key of a Kubernetes label");
             let hint = "write a name as app, or a domain and a name as example.com/app";

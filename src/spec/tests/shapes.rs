@@ -15,8 +15,8 @@ fn unknown_fields() {
             "f:7:5 [replcas] unknown field `replcas` in fleets.web -> did you mean `replicas`?",
             "f:8:15 [max_surge] unknown field `max_surge` in fleets.web.rollout -> did you mean \
              `maxSurge`?",
-            "f:9:5 [zzz] unknown field `zzz` in fleets.web -> known are `bootstrap`, `labels`, \
-             `membership`, `other`, `protect`, `replicas`, `rollout`, `sim`",
+            "f:9:5 [zzz] unknown field `zzz` in fleets.web -> known are `bootstrap`, `external`, \
+             `labels`, `membership`, `other`, `protect`, `replicas`, `rollout`, `sim`",
         ],
     );
 }
@@ -30,8 +30,8 @@ fn providers_that_this_build_lacks() {
             "f:3:12 [gcp] this build has no provider `gcp` -> build meshvm with `--features gcp`",
             "f:6:5 [aws] this build has no provider `aws` -> build meshvm with `--features aws`",
             "f:7:3 [api] the fleet `api` has no provider -> add one block of `sim`, `other`",
-            "f:8:5 [azur] unknown field `azur` in fleets.api -> known are `bootstrap`, `labels`, \
-             `membership`, `other`, `protect`, `replicas`, `rollout`, `sim`",
+            "f:8:5 [azur] unknown field `azur` in fleets.api -> known are `bootstrap`, `external`, \
+             `labels`, `membership`, `other`, `protect`, `replicas`, `rollout`, `sim`",
         ],
     );
 }
@@ -106,7 +106,8 @@ fn words_from_a_list() {
         "identity: non\nsidecar:\n  version: '1'\n  packages:\n    - {format: rpm, arch: arm46, \
          path: a, sha256: abc}\nfleets:\n  web:\n    sim: {image: x, disk: {size: 1, kind: hdd}}\n",
         &[
-            "f:3:11 [non] expected `none`, found string \"non\" -> did you mean `none`?",
+            "f:3:11 [non] expected one of `none`, a map with `serviceAccountToken`, found string \
+             \"non\" -> did you mean `none`?",
             "f:7:16 [rpm] expected `deb`, found string \"rpm\"",
             "f:7:27 [arm46] expected one of `amd64`, `arm64`, found string \"arm46\" -> did you \
              mean `arm64`?",
@@ -209,14 +210,14 @@ fn a_mesh_needs_a_backend() {
     assert_problems(
         "mesh: {}\n",
         &[
-            "f:3:1 [mesh] `mesh` must have the field `manifests` -> Where membership is written. \
+            "f:3:1 [mesh] `mesh` must have exactly one of `manifests`, `kubernetes` -> Where membership is written. \
            Exactly one backend.",
         ],
     );
     assert_problems(
-        "mesh: {kubernetes: {}}\n",
+        "mesh: {kubernetes: {}, manifests: {path: a}}\n",
         &[
-            "f:3:1 [mesh] `mesh` must have the field `manifests` -> Where membership is written. \
+            "f:3:1 [mesh] `mesh` must have exactly one of `manifests`, `kubernetes` -> Where membership is written. \
            Exactly one backend.",
         ],
     );

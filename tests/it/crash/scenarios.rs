@@ -8,7 +8,7 @@ use meshvm_provider_api::{Labels, Machine};
 use meshvm_provider_sim::{Death, FaultPlan};
 use serde_json::json;
 
-use crate::support::stack::{File, Fleet, How, World, outsider};
+use crate::support::stack::{File, Fleet, How, Role, World, outsider};
 
 /// The machine that scenarios adopt.
 const LEGACY: &str = "legacy";
@@ -85,7 +85,7 @@ impl Scenario {
 
 /// Returns all scenarios.
 pub fn all() -> Vec<Scenario> {
-    let db = ("db", Fleet::of(1).outside());
+    let db = ("db", Fleet::of(1).role(Role::Nothing));
     let web = Fleet::of(3).zones(&["a", "b"]);
     let start = File::of([("web", web.clone()), db.clone()]);
     let web_is = |fleet: Fleet| File::of([("web", fleet), db.clone()]);
@@ -94,6 +94,19 @@ pub fn all() -> Vec<Scenario> {
             "first apply",
             File::default(),
             File::of([("web", web.clone()), ("db", Fleet::of(1))]),
+        ),
+        Scenario::of(
+            "first apply of those entered early, and of others",
+            File::default(),
+            File::of([
+                ("web", web.clone().role(Role::Probed)),
+                ("db", Fleet::of(1).role(Role::External)),
+            ]),
+        ),
+        Scenario::of(
+            "replace those entered early",
+            File::of([("web", web.clone().role(Role::Probed))]),
+            File::of([("web", web.clone().role(Role::Probed).image("debian-13"))]),
         ),
         Scenario::of("scale up", start.clone(), web_is(web.clone().replicas(6))),
         Scenario::of(

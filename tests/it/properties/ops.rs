@@ -46,7 +46,7 @@ pub enum Edit {
     Tag(bool),
     Label(bool),
     Rollout(u32, u32),
-    Member,
+    Role,
 }
 
 /// What is touched by hand.
@@ -136,7 +136,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (0..3_u32, 0..3_u32)
             .prop_filter("a rollout that cannot move", |(surge, down)| surge + down > 0)
             .prop_map(|(surge, down)| Edit::Rollout(surge, down)),
-        1 => Just(Edit::Member),
+        1 => Just(Edit::Role),
     ]
 }
 
@@ -224,7 +224,7 @@ impl fmt::Display for Edit {
             Self::Tag(new) => write!(f, "has {} tag", which(new)),
             Self::Label(new) => write!(f, "has {} label", which(new)),
             Self::Rollout(surge, down) => write!(f, "surges by {surge}, {down} unavailable"),
-            Self::Member => f.write_str("joins the mesh, or leaves it"),
+            Self::Role => f.write_str("becomes something else to the mesh"),
         }
     }
 }

@@ -21,7 +21,7 @@ use meshvm::apply::{Alive, Fate, Outcome, RunError, Stop};
 use meshvm::desired::Desired;
 use meshvm::engine::{ApplySettings, Engine, EngineError};
 use meshvm::ledger::{Clock, Holder, Ledger};
-use meshvm::mesh::{Backend, Manifests, MeshError, Object, ObjectRef, Target};
+use meshvm::mesh::{Backend, Manifests, MeshError, Object, ObjectRef, Seen, Target};
 use meshvm::plan::{Context, Options, Plan};
 use meshvm::providers::{self, Connections};
 use meshvm::show;
@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 pub use fates::{AsksToStop, DiesAfter, DiesAt, KINDS, Place, Recorder};
-pub use fleets::{File, Fleet};
+pub use fleets::{File, Fleet, Role};
 pub use guard::{Guard, of_fleet};
 pub use truth::outsider;
 
@@ -335,7 +335,7 @@ impl AtOnce {
 
 #[async_trait]
 impl Backend for AtOnce {
-    async fn observe(&self, stack: &str) -> Result<Vec<Object>, MeshError> {
+    async fn observe(&self, stack: &str) -> Result<Vec<Seen>, MeshError> {
         let stack = stack.to_owned();
         self.wait(|mesh| async move { mesh.observe(&stack).await })
     }

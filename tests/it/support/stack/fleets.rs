@@ -28,7 +28,32 @@ pub struct Fleet {
     pub labels: BTreeMap<String, String>,
     pub surge: u32,
     pub unavailable: u32,
-    pub is_member: bool,
+    pub role: Role,
+}
+
+/// What a fleet is to the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Nothing,
+    Member,
+    /// A member whose machines are entered before they are ready.
+    Probed,
+    /// A member whose entries the control plane makes.
+    AutoRegistered,
+    External,
+}
+
+impl Role {
+    /// Returns the one after this, and the first after the last.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Nothing => Self::Member,
+            Self::Member => Self::Probed,
+            Self::Probed => Self::AutoRegistered,
+            Self::AutoRegistered => Self::External,
+            Self::External => Self::Nothing,
+        }
+    }
 }
 
 impl Fleet {
@@ -44,7 +69,7 @@ impl Fleet {
             labels: BTreeMap::new(),
             surge: 1,
             unavailable: 0,
-            is_member: true,
+            role: Role::Member,
         }
     }
 
@@ -86,8 +111,8 @@ impl Fleet {
         self
     }
 
-    pub fn outside(mut self) -> Self {
-        self.is_member = false;
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
         self
     }
 
@@ -103,19 +128,34 @@ impl Fleet {
             labels,
             surge,
             unavailable,
-            is_member,
+            role,
         } = self;
         let block = json!({
             "region": region, "zones": zones, "image": image, "size": size, "tags": tags,
         });
         let template = SimKind::new().template(&block, Path::new("/")).unwrap();
-        let membership = json!({
+        let mut membership = json!({
             "namespace": "vm",
             "serviceAccount": "shop",
             "labels": {"app": "shop"},
             "ports": {"http": 9080},
             "service": {"ports": [{"name": "http", "port": 9080}]},
         });
+        match role {
+            Role::Probed => membership["probe"] = json!({"tcpSocket": {"port": 9080}}),
+            Role::AutoRegistered => membership["autoRegister"] = json!(true),
+            Role::Nothing | Role::Member | Role::External => {}
+        }
+        let external = json!({
+            "namespace": "vm",
+            "hosts": ["shop.example"],
+            "ports": [{"name": "http", "port": 80, "targetPort": 9080}],
+        });
+        let is_member = match role {
+            Role::Member | Role::Probed | Role::AutoRegistered => true,
+            Role::Nothing | Role::External => false,
+        };
+        let is_external = *role == Role::External;
         let made_from = json!([template.attributes, labels, frame.user_data_hash()]);
         DesiredFleet {
             replicas: *replicas,
@@ -128,6 +168,7 @@ impl Fleet {
                 ..frame.rollout
             },
             membership: is_member.then(|| serde_json::from_value(membership).unwrap()),
+            external: is_external.then(|| serde_json::from_value(external).unwrap()),
             ..frame
         }
     }

@@ -114,20 +114,20 @@ impl World {
             wanted.insert(file_name(&object.reference).into(), text);
         };
         for (name, fleet) in &desired.fleets {
-            let Some(membership) = &fleet.membership else {
+            let Some(side) = fleet.side() else {
                 continue;
             };
-            let own = objects::of_fleet(STACK, name, membership);
+            let own = objects::of_fleet(STACK, name, side);
             let entries = of_fleet(machines, name)
-                .filter_map(|machine| objects::entry(STACK, name, membership, machine));
+                .filter_map(|machine| objects::entry(STACK, name, side, machine));
             own.into_iter().chain(entries).for_each(&mut want);
         }
         for (name, machine) in self.let_go.borrow().iter() {
-            let membership = desired.fleets.get(name).and_then(|f| f.membership.as_ref());
+            let side = desired.fleets.get(name).and_then(DesiredFleet::side);
             let now = machines.iter().find(|now| now.id == machine.id);
             let is_free = now.is_some_and(|now| !now.labels.contains_key(labels::STACK));
-            if let (Some(membership), true) = (membership, is_free) {
-                let entry = objects::entry(STACK, name, membership, machine);
+            if let (Some(side), true) = (side, is_free) {
+                let entry = objects::entry(STACK, name, side, machine);
                 want(entry.unwrap().released());
             }
         }

@@ -1,0 +1,478 @@
+//! The mesh backend `kubernetes`: membership written to the API server of a cluster.
+//!
+//! Objects are written by server-side apply under the field manager `meshvm`, and
+//! listed and pruned by the stack's label. An object that exists without that
+//! label is somebody else's: it is never changed and never deleted.
+//!
+//! Calls grow with pages where the stack is listed, and with objects where they
+//! are written, many at a time.
+//!
+//! Invariants:
+//! 1. A field that another manager set to another value is taken only when the
+//!    user says so.
+//! 2. An object is deleted only as the very object that was seen to be the
+//!    stack's: its id is part of the request.
+//! 3. What can never succeed is not tried again.
+
+mod connect;
+mod error;
+mod fields;
+mod kinds;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable as _};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use kube::api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::{Api, Client};
+use meshvm_provider_api::labels;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{Backend, MeshError, Object, ObjectRef, Owned, Seen};
+
+pub use error::KubernetesError;
+pub use fields::{MANAGER, comparable};
+
+/// How many objects a page of a listing has, as kubectl asks for.
+const PAGE: u32 = 500;
+
+/// The most requests at the same time: what an API server allows one client without queueing.
+const AT_ONCE: usize = 16;
+
+/// Above so many objects of one kind and namespace, listing them costs less than asking for each.
+const FEW: usize = 10;
+
+/// How often a request is sent again that may succeed the next time.
+const MOST_TRIES: usize = 5;
+
+/// Which cluster, as a plan keeps it. No credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// The kubeconfig, absolute; the user's usual one when absent.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it; its current one when absent.
+    pub context: Option<String>,
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.context {
+            Some(context) => write!(f, "the cluster of context {context}"),
+            None => f.write_str("the cluster"),
+        }
+    }
+}
+
+/// How this computer logs in where the fleet file does not say.
+#[derive(Clone, Debug, Default)]
+pub struct Logins {
+    /// The user's usual kubeconfigs, in the order in which they are merged.
+    pub kubeconfigs: Vec<PathBuf>,
+    /// Whether fields that others set are taken.
+    pub force_conflicts: bool,
+}
+
+/// A cluster that holds membership.
+pub struct Kubernetes {
+    cluster: Cluster,
+    logins: Logins,
+    client: OnceCell<Client>,
+    /// The ids of WorkloadGroups, by namespace and name: they own the entries.
+    groups: Mutex<BTreeMap<(String, String), String>>,
+}
+
+/// What is known of an object before it is written or deleted.
+struct Known {
+    uid: Option<String>,
+    stack: Option<String>,
+}
+
+impl Kubernetes {
+    /// Names the cluster; nothing is read before the first call.
+    pub fn new(cluster: Cluster, logins: Logins) -> Self {
+        Self {
+            cluster,
+            logins,
+            client: OnceCell::new(),
+            groups: Mutex::default(),
+        }
+    }
+
+    /// Returns the client, logging in at the first call.
+    ///
+    /// # Errors
+    /// When there are no settings, or they cannot be used.
+    pub async fn client(&self) -> Result<&Client, KubernetesError> {
+        self.client
+            .get_or_try_init(|| connect::connect(&self.cluster, &self.logins))
+            .await
+    }
+
+    async fn list(
+        &self,
+        resource: &ApiResource,
+        selector: &str,
+    ) -> Result<Vec<DynamicObject>, KubernetesError> {
+        let api: Api<DynamicObject> = Api::all_with(self.client().await?.clone(), resource);
+        let action = format!("list {}", resource.plural);
+        let mut found = Vec::new();
+        let mut page = ListParams::default().labels(selector).limit(PAGE);
+        loop {
+            let listed = attempt(&action, || api.list(&page)).await;
+            let listed = match listed {
+                // The listing took longer than the server keeps its beginning.
+                Err(error) if error.code() == Some(410) && page.continue_token.is_some() => {
+                    found.clear();
+                    page.continue_token = None;
+                    continue;
+                }
+                other => other?,
+            };
+            found.extend(listed.items);
+            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page.continue_token = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Returns which of some objects of one kind and namespace exist, and whose they are.
+    async fn known(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        names: &[&str],
+    ) -> Result<BTreeMap<String, Known>, KubernetesError> {
+        let client = self.client().await?.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, resource);
+        let mut found: Vec<PartialObjectMeta<DynamicObject>> = Vec::new();
+        if names.len() > FEW {
+            let action = format!("list {} in {namespace}", resource.plural);
+            let mut page = ListParams::default().limit(PAGE);
+            loop {
+                let listed = attempt(&action, || api.list_metadata(&page)).await?;
+                found.extend(listed.items);
+                match listed.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => page.continue_token = Some(token),
+                    None => break,
+                }
+            }
+        } else {
+            let mut calls = Vec::new();
+            for &name in names {
+                let (api, action) = (&api, format!("read {} {namespace}/{name}", resource.kind));
+                calls.push(
+                    async move { attempt(&action, || api.get_metadata_opt(name)).await }.boxed(),
+                );
+            }
+            found.extend(together(calls).await?.into_iter().flatten());
+        }
+        let known = found.into_iter().filter_map(|object| {
+            let metadata = object.metadata;
+            let stack = metadata
+                .labels
+                .as_ref()
+                .and_then(|l| l.get(labels::STACK))
+                .cloned();
+            let uid = metadata.uid;
+            Some((metadata.name?, Known { uid, stack }))
+        });
+        Ok(known.collect())
+    }
+
+    /// Finds out what is known of objects, refusing those of others.
+    async fn own(
+        &self,
+        stack: &str,
+        references: impl Iterator<Item = &ObjectRef>,
+    ) -> Result<BTreeMap<ObjectRef, Known>, MeshError> {
+        let mut by_kind: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for reference in references {
+            let place = (reference.kind.as_str(), reference.namespace.as_str());
+            by_kind.entry(place).or_default().push(&reference.name);
+        }
+        let mut own = BTreeMap::new();
+        for ((kind, namespace), names) in by_kind {
+            let resource = resource(kind)?;
+            let mut known = self.known(&resource, namespace, &names).await?;
+            for name in names {
+                let Some(known) = known.remove(name) else {
+                    continue;
+                };
+                let reference = ObjectRef {
+                    namespace: namespace.to_owned(),
+                    kind: kind.to_owned(),
+                    name: name.to_owned(),
+                };
+                if known.stack.as_deref() != Some(stack) {
+                    return Err(MeshError::Foreign {
+                        object: reference,
+                        place: self.cluster.to_string(),
+                        stack: stack.to_owned(),
+                    });
+                }
+                own.insert(reference, known);
+            }
+        }
+        Ok(own)
+    }
+
+    async fn apply(
+        &self,
+        stack: &str,
+        object: &Object,
+        known: Option<&Known>,
+    ) -> Result<(), MeshError> {
+        let ObjectRef {
+            namespace,
+            kind,
+            name,
+        } = &object.reference;
+        let resource = resource(kind)?;
+        let client = self.client().await?.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+        let mut body = object.body.clone();
+        if let Some(uid) = known.and_then(|known| known.uid.as_deref()) {
+            // If that object was replaced by another meanwhile, the server refuses.
+            body["metadata"]["uid"] = json!(uid);
+        }
+        if let Some(owner) = self.owner(object).await? {
+            body["metadata"]["ownerReferences"] = json!([owner]);
+        }
+        let mut how = PatchParams::apply(MANAGER).validation_strict();
+        // What is released keeps its content, whoever holds it.
+        how.force = self.logins.force_conflicts || !object.is_of(stack);
+        let action = format!("apply {}", object.reference);
+        let patch = Patch::Apply(&body);
+        match attempt(&action, || api.patch(name, &how, &patch)).await {
+            Ok(applied) => {
+                self.remember_group(&applied);
+                Ok(())
+            }
+            Err(error) if is_conflict(&error) => {
+                let live = attempt(&action, || api.get(name)).await?;
+                let live = serde_json::to_value(live).unwrap_or_default();
+                Err(conflict(object, &error, &live).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns the reference of the WorkloadGroup that owns an entry; `None` when none does.
+    async fn owner(&self, object: &Object) -> Result<Option<Value>, MeshError> {
+        const GROUP: &str = "WorkloadGroup";
+        let (true, Some(group)) = (
+            object.label(super::MACHINE_LABEL).is_some(),
+            object.label(labels::FLEET),
+        ) else {
+            return Ok(None);
+        };
+        let namespace = &object.reference.namespace;
+        let key = (namespace.clone(), group.to_owned());
+        let remembered = lock(&self.groups).get(&key).cloned();
+        let uid = match remembered {
+            Some(uid) => Some(uid),
+            None => {
+                let resource = resource(GROUP)?;
+                let found = self.known(&resource, namespace, &[group]).await?;
+                found.into_values().next().and_then(|known| known.uid)
+            }
+        };
+        let Some(uid) = uid else {
+            return Ok(None);
+        };
+        lock(&self.groups).insert(key, uid.clone());
+        Ok(Some(json!({
+            "apiVersion": object.body["apiVersion"],
+            "kind": GROUP,
+            "name": group,
+            "uid": uid,
+            "controller": true,
+        })))
+    }
+
+    fn remember_group(&self, object: &DynamicObject) {
+        let kind = object.types.as_ref().map(|types| types.kind.as_str());
+        let metadata = &object.metadata;
+        if let (Some("WorkloadGroup"), Some(namespace), Some(name), Some(uid)) =
+            (kind, &metadata.namespace, &metadata.name, &metadata.uid)
+        {
+            let key = (namespace.clone(), name.clone());
+            lock(&self.groups).insert(key, uid.clone());
+        }
+    }
+
+    async fn remove(&self, reference: &ObjectRef, known: &Known) -> Result<(), MeshError> {
+        let resource = resource(&reference.kind)?;
+        let client = self.client().await?.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, &reference.namespace, &resource);
+        let how = DeleteParams {
+            preconditions: known.uid.clone().map(|uid| Preconditions {
+                uid: Some(uid),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
+        let action = format!("delete {reference}");
+        match attempt(&action, || api.delete(&reference.name, &how)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some(404) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Kubernetes {
+    async fn observe(&self, stack: &str) -> Result<Vec<Seen>, MeshError> {
+        let selector = format!("{}={stack}", labels::STACK);
+        let resources: Vec<ApiResource> = kinds::all().collect();
+        let mut calls = Vec::new();
+        for resource in &resources {
+            calls.push(self.list(resource, &selector).boxed());
+        }
+        let listed: Vec<Vec<DynamicObject>> = together(calls).await?;
+        let mut seen = Vec::new();
+        for (resource, objects) in resources.iter().zip(listed) {
+            for mut object in objects {
+                // The items of a listing do not say their kind; the listing does.
+                object.types = Some(kube::core::TypeMeta {
+                    api_version: resource.api_version.clone(),
+                    kind: resource.kind.clone(),
+                });
+                // What is on its way out is gone for us: it can only be written anew.
+                if object.metadata.deletion_timestamp.is_some() {
+                    continue;
+                }
+                self.remember_group(&object);
+                let body = serde_json::to_value(object).unwrap_or_default();
+                let owned = Owned::Fields(fields::applied(&body));
+                seen.extend(Object::from_manifest(body).map(|object| Seen { object, owned }));
+            }
+        }
+        seen.sort_by(|a, b| a.object.reference.cmp(&b.object.reference));
+        Ok(seen)
+    }
+
+    async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        let own = self.own(stack, objects.iter().map(|object| &object.reference));
+        let own = own.await?;
+        let mut ordered: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
+        for object in objects {
+            let order = kinds::order(&object.reference.kind);
+            ordered.entry(order).or_default().push(object);
+        }
+        for objects in ordered.into_values() {
+            let mut calls = Vec::new();
+            for object in objects {
+                let known = own.get(&object.reference);
+                calls.push(self.apply(stack, object, known).boxed());
+            }
+            together(calls).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError> {
+        let own = self.own(stack, objects.iter()).await?;
+        let mut ordered: BTreeMap<usize, Vec<(&ObjectRef, &Known)>> = BTreeMap::new();
+        for (reference, known) in &own {
+            let order = kinds::order(&reference.kind);
+            ordered.entry(order).or_default().push((reference, known));
+        }
+        // What owns goes last: the server deletes by itself what it owns, and would be asked twice.
+        for objects in ordered.into_values().rev() {
+            let mut calls = Vec::new();
+            for (reference, known) in objects {
+                calls.push(self.remove(reference, known).boxed());
+            }
+            together(calls).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes calls, many at a time, and returns their answers in order; the first error ends it.
+async fn together<T, E>(calls: Vec<BoxFuture<'_, Result<T, E>>>) -> Result<Vec<T>, E> {
+    stream::iter(calls).buffered(AT_ONCE).try_collect().await
+}
+
+/// Sends a request, and again while that may help; what is sent here may be sent twice.
+async fn attempt<T, F>(action: &str, request: impl Fn() -> F) -> Result<T, KubernetesError>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    let send = || async {
+        request()
+            .await
+            .map_err(|error| KubernetesError::of(action, error))
+    };
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_max_times(MOST_TRIES - 1)
+        .with_jitter();
+    send.retry(pauses)
+        .when(|error| error.class().is_transient())
+        .await
+}
+
+fn resource(kind: &str) -> Result<ApiResource, MeshError> {
+    kinds::named(kind).ok_or_else(|| MeshError::UnknownKind {
+        kind: kind.to_owned(),
+    })
+}
+
+fn is_conflict(error: &KubernetesError) -> bool {
+    match error {
+        KubernetesError::Refused { status, .. } => {
+            status.code == 409
+                && status.details.as_ref().is_some_and(|details| {
+                    details
+                        .causes
+                        .iter()
+                        .any(|cause| cause.reason == "FieldManagerConflict")
+                })
+        }
+        _ => false,
+    }
+}
+
+/// Says which fields others hold, with their values and ours.
+fn conflict(object: &Object, error: &KubernetesError, live: &Value) -> KubernetesError {
+    let causes = match error {
+        KubernetesError::Refused { status, .. } => status.details.as_ref().map(|d| &d.causes),
+        _ => None,
+    };
+    let fields = causes
+        .into_iter()
+        .flatten()
+        .map(|cause| {
+            let theirs = fields::at(live, &cause.field);
+            let ours = fields::at(&object.body, &cause.field);
+            let manager = cause.message.trim_start_matches("conflict with ");
+            format!(
+                "{} is {theirs} by {manager}, and shall be {ours}",
+                cause.field
+            )
+        })
+        .collect();
+    KubernetesError::Conflict {
+        object: object.reference.clone(),
+        fields,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,219 @@
+//! What a cluster answers when it does not do what it was asked, and what that means.
+
+use std::path::PathBuf;
+
+use kube::core::Status;
+use meshvm_provider_api::ErrorClass;
+use thiserror::Error;
+
+use crate::mesh::ObjectRef;
+
+/// What the API server says, with code 500 and no reason, of an object that does not fit its
+/// schema: asking again never helps
+/// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>).
+const UNFIT: &str = "failed to create typed patch object";
+
+/// Why a cluster cannot be used.
+#[derive(Debug, Error)]
+pub enum KubernetesError {
+    /// There is neither a kubeconfig nor a service account to log in with.
+    #[error("there is no kubeconfig, and this is no pod of a cluster")]
+    NoConfig,
+    /// A kubeconfig cannot be used.
+    #[error("cannot use the kubeconfig {path}", path = path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<kube::config::KubeconfigError>,
+    },
+    /// A context is not in the kubeconfig.
+    #[error("the kubeconfig has no context `{context}`; it has {known}")]
+    NoContext {
+        /// The context asked for.
+        context: String,
+        /// Those that there are, for people.
+        known: String,
+    },
+    /// The pod's own service account cannot be used.
+    #[error("cannot log in as this pod")]
+    InCluster(#[source] Box<kube::config::InClusterError>),
+    /// The settings make no client: a certificate or a proxy is wrong.
+    #[error("cannot make a client of the kubeconfig's settings")]
+    Client(#[source] Box<kube::Error>),
+    /// The API server answered with an error.
+    #[error("cannot {action}: {}", said(status))]
+    Refused {
+        /// What was tried.
+        action: String,
+        /// The answer.
+        status: Box<Status>,
+    },
+    /// The API server could not be asked, or its answer not understood.
+    #[error("cannot {action}: the API server does not answer")]
+    Unreachable {
+        /// What was tried.
+        action: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// Others hold fields of an object with other values.
+    #[error("{object} has fields that others set: {}", fields.join("; "))]
+    Conflict {
+        /// The object.
+        object: ObjectRef,
+        /// The fields, each with its manager and both values.
+        fields: Vec<String>,
+    },
+    /// The API server answered without what was asked for.
+    #[error("cannot {action}: the answer has no {missing}")]
+    Incomplete {
+        /// What was tried.
+        action: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+}
+
+impl KubernetesError {
+    /// Makes an error of what was tried and how that ended.
+    pub(super) fn of(action: &str, error: kube::Error) -> Self {
+        let action = action.to_owned();
+        match error {
+            kube::Error::Api(status) => Self::Refused { action, status },
+            other => Self::Unreachable {
+                action,
+                source: Box::new(other),
+            },
+        }
+    }
+
+    /// Returns the HTTP code that the API server answered with.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(status.code),
+            Self::NoConfig
+            | Self::Kubeconfig { .. }
+            | Self::NoContext { .. }
+            | Self::InCluster(_)
+            | Self::Client(_)
+            | Self::Unreachable { .. }
+            | Self::Conflict { .. }
+            | Self::Incomplete { .. } => None,
+        }
+    }
+
+    /// Returns what the error means for the engine.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoConfig
+            | Self::Kubeconfig { .. }
+            | Self::NoContext { .. }
+            | Self::InCluster(_)
+            | Self::Client(_) => ErrorClass::Environment,
+            Self::Unreachable { .. } => ErrorClass::Unavailable,
+            Self::Conflict { .. } => ErrorClass::Conflict,
+            Self::Incomplete { .. } => ErrorClass::Unrecognized,
+            Self::Refused { status, .. } => class_of(status),
+        }
+    }
+
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoConfig => {
+                "set `mesh.kubernetes.kubeconfig`, or the environment variable KUBECONFIG"
+            }
+            Self::Kubeconfig { .. } | Self::Client(_) => {
+                "`kubectl config view` shows what the kubeconfig says"
+            }
+            Self::NoContext { .. } => "set `mesh.kubernetes.context` to one of these",
+            Self::InCluster(_) => {
+                "let the pod mount its service account's token, or set `mesh.kubernetes.kubeconfig`"
+            }
+            Self::Unreachable { .. } => {
+                "check that `kubectl version` reaches the cluster from here"
+            }
+            Self::Conflict { .. } => {
+                "let that manager give the fields up, or take them with `meshvm apply --force-conflicts`"
+            }
+            Self::Incomplete { .. } => return None,
+            Self::Refused { status, .. } => match status.code {
+                401 => "the cluster does not know these credentials; log in again",
+                403 => {
+                    "grant the role in docs/rbac.md; `kubectl auth can-i --list` shows what there is"
+                }
+                404 if status.message.contains("the server could not find") => {
+                    "the cluster lacks Istio's CRDs (networking.istio.io/v1); install Istio 1.24 or later"
+                }
+                _ => return None,
+            },
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Returns what an answer means for the engine.
+fn class_of(status: &Status) -> ErrorClass {
+    match status.code {
+        401 | 403 => ErrorClass::PermissionDenied,
+        404 | 410 => ErrorClass::NotFound,
+        409 => ErrorClass::Conflict,
+        400 | 405 | 406 | 413 | 415 | 422 => ErrorClass::Invalid,
+        429 => ErrorClass::Throttled,
+        500 if status.message.contains(UNFIT) => ErrorClass::Invalid,
+        500..=599 => ErrorClass::Unavailable,
+        _ => ErrorClass::Unrecognized,
+    }
+}
+
+/// Returns an answer in words.
+fn said(status: &Status) -> String {
+    match (status.message.is_empty(), status.reason.is_empty()) {
+        (false, _) => status.message.clone(),
+        (true, false) => format!("{} ({})", status.reason, status.code),
+        (true, true) => format!("the API server answered {}", status.code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, message: &str) -> KubernetesError {
+        let status = Status {
+            code,
+            message: message.to_owned(),
+            ..Status::default()
+        };
+        KubernetesError::of("apply it", kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn what_does_not_fit_its_schema_is_not_tried_again() {
+        let unfit = "failed to create typed patch object (vm/w; networking.istio.io/v1, \
+                     Kind=WorkloadGroup): .spec.template.ports.http: expected numeric";
+        for (code, message, class) in [
+            (500, unfit, ErrorClass::Invalid),
+            (
+                500,
+                "etcdserver: request timed out",
+                ErrorClass::Unavailable,
+            ),
+            (503, "", ErrorClass::Unavailable),
+            (429, "", ErrorClass::Throttled),
+            (422, "is invalid", ErrorClass::Invalid),
+            (409, "the object has been modified", ErrorClass::Conflict),
+            (403, "forbidden", ErrorClass::PermissionDenied),
+            (418, "", ErrorClass::Unrecognized),
+        ] {
+            assert_eq!(refused(code, message).class(), class, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_words_is_told_by_its_code() {
+        let error = refused(503, "").to_string();
+        assert_eq!(error, "cannot apply it: the API server answered 503");
+    }
+}

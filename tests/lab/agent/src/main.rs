@@ -1,0 +1,3 @@
+//! A double of Istio's pilot-agent, for meshvm's tests and for trying it.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Doubles of a Kubernetes API and of istiod, for meshvm's tests and for trying it.

@@ -29,6 +29,7 @@ pub mod cli;
 pub mod desired;
 pub mod diag;
 pub mod engine;
+pub mod istio;
 pub mod journal;
 pub mod ledger;
 pub mod mesh;

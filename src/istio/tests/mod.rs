@@ -1,0 +1,299 @@
+//! The files, byte for byte, beside what istioctl writes for the same inputs.
+
+mod shell;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The certificate's text means nothing to what is tested here.
+pub const PEM: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+
+/// A mesh with a revision, as istioctl's own tests have it: `foo` in namespace `bar`.
+pub fn facts() -> Facts {
+    let default_config = json!({"proxyMetadata": {
+        "ISTIO_META_DNS_CAPTURE": "false",
+        "PROXY_CONFIG_ANNOT_VALUE": "foo",
+        "CLUSTER_MESH_CONFIG_VALUE": "foo",
+    }});
+    Facts {
+        revision: Revision {
+            namespace: "istio-system".to_owned(),
+            name: Some("rev-1".to_owned()),
+        },
+        cluster_id: "Kubernetes".to_owned(),
+        trust_domain: String::new(),
+        default_config: default_config.as_object().unwrap().clone(),
+        root_certs: BTreeMap::from([("bar".to_owned(), PEM.to_owned())]),
+        gateway: Gateway::Address("10.10.10.1".parse().unwrap()),
+    }
+}
+
+pub fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    pairs.iter().map(owned).collect()
+}
+
+pub fn workload<'a>(
+    labels: &'a BTreeMap<String, String>,
+    annotations: &'a BTreeMap<String, String>,
+) -> Workload<'a> {
+    Workload {
+        name: "foo",
+        namespace: "bar",
+        service_account: "vm-serviceaccount",
+        labels,
+        annotations,
+        ports: BTreeMap::new(),
+        network: None,
+        probe: Some(json!({"httpGet": {"port": 8080}})),
+        auto_register: false,
+        capture_dns: true,
+    }
+}
+
+fn made(facts: &Facts, workload: &Workload<'_>) -> Files {
+    files(facts, workload, &Improvements::default()).unwrap()
+}
+
+#[test]
+fn a_mesh_with_a_revision() {
+    let (labels, annotations) = (
+        BTreeMap::new(),
+        map(&[(
+            "proxy.istio.io/config",
+            "proxyMetadata:\n  # wins over the mesh\n  PROXY_CONFIG_ANNOT_VALUE: bar\n",
+        )]),
+    );
+    let files = made(&facts(), &workload(&labels, &annotations));
+    assert_eq!(
+        files.cluster_env,
+        "CANONICAL_REVISION='latest'\n\
+         CANONICAL_SERVICE='foo'\n\
+         CA_ADDR='istiod-rev-1.istio-system.svc:15012'\n\
+         CLUSTER_MESH_CONFIG_VALUE='foo'\n\
+         ISTIO_INBOUND_PORTS='*'\n\
+         ISTIO_LOCAL_EXCLUDE_PORTS='22,15090,15021,15020'\n\
+         ISTIO_METAJSON_LABELS='{\"service.istio.io/canonical-name\":\"foo\",\
+         \"service.istio.io/canonical-revision\":\"latest\"}'\n\
+         ISTIO_META_CLUSTER_ID='Kubernetes'\n\
+         ISTIO_META_DNS_CAPTURE='true'\n\
+         ISTIO_META_MESH_ID=''\n\
+         ISTIO_META_NETWORK=''\n\
+         ISTIO_META_WORKLOAD_NAME='foo'\n\
+         ISTIO_NAMESPACE='bar'\n\
+         ISTIO_SERVICE='foo.bar'\n\
+         ISTIO_SERVICE_CIDR='*'\n\
+         POD_NAMESPACE='bar'\n\
+         PROXY_CONFIG_ANNOT_VALUE='bar'\n\
+         SERVICE_ACCOUNT='vm-serviceaccount'\n\
+         TRUST_DOMAIN=''\n"
+    );
+    assert_eq!(
+        files.mesh_yaml,
+        "defaultConfig:\n  \
+           discoveryAddress: istiod-rev-1.istio-system.svc:15012\n  \
+           proxyMetadata:\n    \
+             CANONICAL_REVISION: latest\n    \
+             CANONICAL_SERVICE: foo\n    \
+             CLUSTER_MESH_CONFIG_VALUE: foo\n    \
+             ISTIO_META_CLUSTER_ID: Kubernetes\n    \
+             ISTIO_META_DNS_CAPTURE: \"true\"\n    \
+             ISTIO_META_MESH_ID: \"\"\n    \
+             ISTIO_META_NETWORK: \"\"\n    \
+             ISTIO_META_WORKLOAD_NAME: foo\n    \
+             ISTIO_METAJSON_LABELS: '{\"service.istio.io/canonical-name\":\"foo\",\
+             \"service.istio.io/canonical-revision\":\"latest\"}'\n    \
+             POD_NAMESPACE: bar\n    \
+             PROXY_CONFIG_ANNOT_VALUE: bar\n    \
+             SERVICE_ACCOUNT: vm-serviceaccount\n    \
+             TRUST_DOMAIN: \"\"\n  \
+           readinessProbe:\n    \
+             httpGet:\n      \
+               port: 8080\n"
+    );
+    let hosts = files.hosts.unwrap();
+    assert_eq!(
+        hosts.to_string(),
+        "10.10.10.1 istiod-rev-1.istio-system.svc\n"
+    );
+    assert_eq!(files.root_cert, PEM);
+}
+
+#[test]
+fn a_mesh_without_a_revision_or_metadata() {
+    let none = BTreeMap::new();
+    for name in [None, Some("default".to_owned())] {
+        let mut facts = facts();
+        facts.revision.name = name;
+        facts.default_config.clear();
+        let workload = Workload {
+            probe: None,
+            capture_dns: false,
+            auto_register: true,
+            ..workload(&none, &none)
+        };
+        let files = made(&facts, &workload);
+        assert!(!files.cluster_env.contains("CA_ADDR"));
+        assert!(!files.cluster_env.contains("DNS_CAPTURE"));
+        assert!(
+            files
+                .cluster_env
+                .contains("ISTIO_META_AUTO_REGISTER_GROUP='foo'\n")
+        );
+        assert!(!files.mesh_yaml.contains("discoveryAddress"));
+        assert!(!files.mesh_yaml.contains("readinessProbe"));
+        let host = files.hosts.unwrap().host;
+        assert_eq!(host, "istiod.istio-system.svc");
+    }
+}
+
+#[test]
+fn ports_and_labels() {
+    let labels = map(&[("app", "ratings"), ("version", "v2"), ("zone/x", "a")]);
+    let none = BTreeMap::new();
+    let mut facts = facts();
+    facts.default_config = json!({"statusPort": 15021, "meshId": "m"})
+        .as_object()
+        .unwrap()
+        .clone();
+    let workload = Workload {
+        ports: BTreeMap::from([("tcp", 3306), ("http", 9080)]),
+        network: Some("vm-network"),
+        ..workload(&labels, &none)
+    };
+    let env = made(&facts, &workload).cluster_env;
+    for line in [
+        "CANONICAL_SERVICE='ratings'",
+        "CANONICAL_REVISION='v2'",
+        "ISTIO_INBOUND_PORTS='9080,3306'",
+        "ISTIO_LOCAL_EXCLUDE_PORTS='22,15090,15021'",
+        "ISTIO_META_MESH_ID='m'",
+        "ISTIO_META_NETWORK='vm-network'",
+        "ISTIO_META_POD_PORTS='[{\"name\":\"http\",\"containerPort\":9080,\"protocol\":\"\"},\
+         {\"name\":\"tcp\",\"containerPort\":3306,\"protocol\":\"\"}]'",
+        "ISTIO_METAJSON_LABELS='{\"app\":\"ratings\",\"service.istio.io/canonical-name\":\"ratings\",\
+         \"service.istio.io/canonical-revision\":\"v2\",\"version\":\"v2\",\"zone/x\":\"a\"}'",
+    ] {
+        assert!(env.lines().any(|found| found == line), "{line}\n{env}");
+    }
+}
+
+#[test]
+fn improvements_add_lines_and_change_none_but_the_ports() {
+    let none = BTreeMap::new();
+    let workload = workload(&none, &none);
+    let plain = made(&facts(), &workload);
+    let improvements = Improvements {
+        platform: Some(Platform::None),
+        workload_entry: true,
+        inventory_address: true,
+        exclude_ports: vec![9100, 22],
+        exclude_metadata_service: true,
+        certificate_ttl: Some(Duration::from_secs(7 * 24 * 3600)),
+    };
+    let better = files(&facts(), &workload, &improvements).unwrap();
+    let added: Vec<&str> = better
+        .cluster_env
+        .lines()
+        .filter(|line| !plain.cluster_env.lines().any(|known| known == *line))
+        .collect();
+    assert_eq!(
+        added,
+        [
+            "CLOUD_PLATFORM='none'",
+            "ISTIO_LOCAL_EXCLUDE_PORTS='22,15090,15021,15020,9100'",
+            "ISTIO_SERVICE_EXCLUDE_CIDR='169.254.169.254/32'",
+            "SECRET_TTL='604800s'",
+        ]
+    );
+    assert_eq!(better.mesh_yaml, plain.mesh_yaml);
+    assert_eq!(
+        machine_env(&workload, &improvements),
+        [
+            ("ISTIO_META_WORKLOAD_ENTRY", MachineValue::Name),
+            ("ISTIO_SVC_IP", MachineValue::Address),
+        ]
+    );
+    assert_eq!(machine_env(&workload, &Improvements::default()), []);
+    let registered = Workload {
+        auto_register: true,
+        ..workload
+    };
+    let lines = machine_env(&registered, &improvements);
+    assert_eq!(lines, [("ISTIO_SVC_IP", MachineValue::Address)]);
+}
+
+#[test]
+fn what_keeps_a_machine_out_is_an_error() {
+    let none = BTreeMap::new();
+    let make = |facts: &Facts, annotations: &BTreeMap<String, String>| {
+        files(
+            facts,
+            &workload(&none, annotations),
+            &Improvements::default(),
+        )
+        .map(|files| files.hosts)
+    };
+    let mut lacking = facts();
+    lacking.root_certs.clear();
+    let namespace = "bar".to_owned();
+    assert_eq!(
+        make(&lacking, &none),
+        Err(FilesError::NoRootCert { namespace })
+    );
+    let mut lacking = facts();
+    lacking.gateway = Gateway::Unknown;
+    assert_eq!(make(&lacking, &none), Err(FilesError::NoGateway));
+    lacking.gateway = Gateway::PrivateDns;
+    assert_eq!(make(&lacking, &none), Ok(None));
+    lacking.gateway = Gateway::Host("elb.example".to_owned());
+    assert!(make(&lacking, &none).unwrap().unwrap().is_name);
+    for wrong in ["[1]", "a: [", ""] {
+        let annotations = map(&[("proxy.istio.io/config", wrong)]);
+        let error = make(&facts(), &annotations).unwrap_err();
+        assert!(matches!(error, FilesError::Annotation { .. }), "{error}");
+    }
+}
+
+#[test]
+fn an_annotation_replaces_all_but_the_metadata() {
+    let none = BTreeMap::new();
+    let annotations = map(&[(
+        "proxy.istio.io/config",
+        "drainDuration: 5s\nconcurrency: 2\nproxyMetadata: {A: 1, ISTIO_META_NETWORK: no}\n",
+    )]);
+    let mut facts = facts();
+    facts
+        .default_config
+        .insert("concurrency".to_owned(), json!(4));
+    let config = proxy_config::proxy_config(&facts, &workload(&none, &annotations)).unwrap();
+    assert_eq!(config["concurrency"], 2);
+    assert_eq!(config["drainDuration"], "5s");
+    assert_eq!(config["proxyMetadata"]["A"], "1");
+    assert_eq!(config["proxyMetadata"]["CLUSTER_MESH_CONFIG_VALUE"], "foo");
+    assert_eq!(config["proxyMetadata"]["ISTIO_META_NETWORK"], "");
+}
+
+#[test]
+fn yaml_is_written_as_go_writes_it() {
+    let value = json!({
+        "a10": 1, "a9": 2, "a": null, "A_b": true, "AJb": [],
+        "list": ["x", {"k": [1, {"n": "two\nlines\n"}]}, {}],
+        "quoted": ["", "true", "12", "1e3", "0x1F", "1:30", "2024-01-01", "~", "a: b", "a #b", "*", "- x",
+                   "it's", "'q", "ends:", " lead", "plain - text", "tab\t", "null", "No", "-5", ".5"],
+    });
+    let written = go_yaml::to_string(&value);
+    assert_eq!(
+        written,
+        "A_b: true\nAJb: []\na: null\na9: 2\na10: 1\nlist:\n- x\n- k:\n  - 1\n  - \"n\": |\n      two\n      lines\n- {}\n\
+         quoted:\n- \"\"\n- \"true\"\n- \"12\"\n- \"1e3\"\n- \"0x1F\"\n- \"1:30\"\n- \"2024-01-01\"\n- \"~\"\n\
+         - 'a: b'\n- 'a #b'\n- '*'\n- '- x'\n- it's\n- '''q'\n- 'ends:'\n- ' lead'\n- plain - text\n- \"tab\\t\"\n\
+         - \"null\"\n- \"No\"\n- \"-5\"\n- \".5\"\n"
+    );
+    let read: Value = serde_saphyr::from_str(&written).unwrap();
+    assert_eq!(read, value);
+}

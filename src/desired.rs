@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap;
 use crate::diag::Diagnostic;
 use crate::mesh::objects::Side;
-use crate::spec::model::{External, Membership, Package, Rollout};
+use crate::spec::model::{
+    External, Identity, Membership, Mesh, Package, Rollout, ServiceAccountToken,
+};
 use crate::spec::scalars::Amount;
 use crate::spec::{Fleet, FleetSpec};
 
@@ -22,6 +24,8 @@ use crate::spec::{Fleet, FleetSpec};
 pub const DEFAULT_DESTROY: Amount = Amount::Percent(25);
 /// The machines replaced in one run without a `budgets.replace` in the file.
 pub const DEFAULT_REPLACE: Amount = Amount::Percent(50);
+/// How long a token may be used where the file does not say: time enough for a first boot.
+const DEFAULT_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// Everything that a fleet file asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,8 +39,38 @@ pub struct Desired {
     pub destroy_budget: Amount,
     /// The most machines that may be replaced.
     pub replace_budget: Amount,
+    /// How machines prove who they are; `None` when meshvm gives them nothing for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// Whether the file itself sets `destroy_budget`; then `destroy` keeps to it too.
     pub destroy_budget_is_explicit: bool,
+}
+
+/// Machines are given tokens of their service accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tokens {
+    /// How long a token may be used.
+    pub ttl: Duration,
+    /// Whether it may be in the user-data where the provider has no private way.
+    pub in_user_data: bool,
+}
+
+impl Tokens {
+    /// Returns what a fleet file means: with a cluster as its mesh, tokens where it says nothing.
+    fn of(spec: &FleetSpec) -> Option<Self> {
+        let token = match (&spec.identity, &spec.mesh) {
+            (Some(Identity::ServiceAccountToken(token)), _) => token.clone(),
+            (None, Some(Mesh::Kubernetes(_))) => ServiceAccountToken::default(),
+            (Some(Identity::None), _) | (None, Some(Mesh::Manifests(_)) | None) => return None,
+        };
+        // Without a sidecar there is nobody to use it.
+        spec.sidecar.as_ref()?;
+        Some(Self {
+            ttl: token.ttl.map_or(DEFAULT_TTL, |ttl| ttl.0),
+            in_user_data: token.allow_token_in_user_data,
+        })
+    }
 }
 
 /// A fleet with every default filled in.
@@ -146,6 +180,7 @@ pub fn expand(spec: &FleetSpec, files: &NamedFiles) -> Result<Desired, Vec<Diagn
         destroy_budget: spec.budgets.destroy.unwrap_or(DEFAULT_DESTROY),
         replace_budget: spec.budgets.replace.unwrap_or(DEFAULT_REPLACE),
         destroy_budget_is_explicit: spec.budgets.destroy.is_some(),
+        tokens: Tokens::of(spec),
     })
 }
 

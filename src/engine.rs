@@ -120,7 +120,9 @@ impl Engine {
             tidied.map_err(ObserveError::Mesh)?;
         }
         let mut memory = self.fold(&runs);
-        let settled = settle(&mut memory, &runs, &self.connections, self.clock.now()).await?;
+        let mesh = self.mesh.as_ref();
+        let now = self.clock.now();
+        let settled = settle(&mut memory, &runs, &self.connections, mesh, now).await?;
         Ok((runs, memory, settled))
     }
 

@@ -6,6 +6,7 @@
 
 pub mod dispatcher;
 pub mod settle;
+pub mod tokens;
 pub mod wait;
 pub mod worker;
 

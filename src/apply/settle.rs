@@ -5,12 +5,16 @@
 //! its own key and its own frozen request, which yields exactly its machines;
 //! when it is too old for a listing to miss, the listing alone decides.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::labels::Ownership;
-use meshvm_provider_api::{Batch, Machine, MachineId, ProviderError, Query};
+use meshvm_provider_api::{Batch, Machine, MachineId, PrivateFiles, ProviderError, Query};
 use thiserror::Error;
 
+use super::tokens::FleetTokens;
 use crate::journal::{Memory, Recorded, Run};
+use crate::mesh::Backend;
 use crate::observed::Look;
 use crate::providers::Connections;
 use crate::steps::NewBatch;
@@ -45,6 +49,7 @@ pub async fn settle(
     memory: &mut Memory,
     runs: &[Run],
     connections: &Connections,
+    mesh: Option<&Arc<dyn Backend>>,
     now: Timestamp,
 ) -> Result<Vec<Settled>, SettleError> {
     let mut settled = Vec::new();
@@ -58,7 +63,8 @@ pub async fn settle(
         let Some(request) = batch.request(&run.plan) else {
             continue;
         };
-        let machines = settle_batch(open.at, &request, connections, now)
+        let private = FleetTokens::new(&run.plan, &batch.fleet, mesh.cloned());
+        let machines = settle_batch(open.at, &request, &private, connections, now)
             .await
             .map_err(|source| SettleError {
                 step: open.step.clone(),
@@ -83,6 +89,7 @@ pub async fn settle(
 async fn settle_batch(
     begun: Timestamp,
     batch: &Batch,
+    private: &dyn PrivateFiles,
     connections: &Connections,
     now: Timestamp,
 ) -> Result<Vec<MachineId>, ProviderError> {
@@ -102,7 +109,7 @@ async fn settle_batch(
     if listed.len() as u64 >= u64::from(batch.count) || is_certain {
         return Ok(listed);
     }
-    match provider.create(batch).await {
+    match provider.create(batch, private).await {
         Ok(created) => Ok(created.machines.into_iter().map(|m| m.id).collect()),
         Err(error) if error.class.is_transient() => Err(error),
         // Refused for good: what exists of the batch is what is listed.

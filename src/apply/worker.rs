@@ -9,6 +9,7 @@ use meshvm_provider_api::labels;
 use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Query, Scope};
 use tokio::time::Instant;
 
+use super::tokens::FleetTokens;
 use super::{Failure, Progress, wait};
 use crate::journal::Recorded;
 use crate::mesh::{Backend, MeshError, objects};
@@ -213,7 +214,8 @@ impl Worker {
             .connections
             .open(scope, Some(&request.template))
             .await?;
-        let created = provider.create(&request).await?;
+        let private = FleetTokens::new(&self.plan, &batch.fleet, self.mesh.clone());
+        let created = provider.create(&request, &private).await?;
         self.remember(index, created.machines.clone());
         match created.shortfall {
             None => Ok(Done {

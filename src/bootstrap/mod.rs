@@ -30,6 +30,9 @@ pub use render::{RenderError, render};
 
 use crate::spec::model::{Arch, Bootstrap, Package, PackageFormat, Sidecar};
 
+/// The name of the private file with a machine's token for the mesh.
+pub const TOKEN_FILE: &str = "istio-token";
+
 /// Where the script is on a machine.
 pub const SCRIPT_PATH: &str = "/var/lib/meshvm/bootstrap/bootstrap.sh";
 

@@ -16,8 +16,10 @@
 
 mod connect;
 mod error;
+mod facts;
 mod fields;
 mod kinds;
+mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,13 +35,15 @@ use kube::api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, Preco
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Api, Client};
 use meshvm_provider_api::labels;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Backend, MeshError, Object, ObjectRef, Owned, Seen};
+use super::{Backend, MeshError, Object, ObjectRef, Owned, SECRET, Seen, TokenFor};
 
 pub use error::KubernetesError;
+pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
 
 /// How many objects a page of a listing has, as kubectl asks for.
@@ -270,15 +274,17 @@ impl Kubernetes {
 
     /// Returns the reference of the WorkloadGroup that owns an entry; `None` when none does.
     async fn owner(&self, object: &Object) -> Result<Option<Value>, MeshError> {
+        let is_entry = object.label(super::MACHINE_LABEL).is_some();
+        match object.label(labels::FLEET) {
+            Some(fleet) if is_entry => self.group_owner(&object.reference.namespace, fleet).await,
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Returns the reference of a fleet's WorkloadGroup as an owner; `None` when there is none.
+    async fn group_owner(&self, namespace: &str, group: &str) -> Result<Option<Value>, MeshError> {
         const GROUP: &str = "WorkloadGroup";
-        let (true, Some(group)) = (
-            object.label(super::MACHINE_LABEL).is_some(),
-            object.label(labels::FLEET),
-        ) else {
-            return Ok(None);
-        };
-        let namespace = &object.reference.namespace;
-        let key = (namespace.clone(), group.to_owned());
+        let key = (namespace.to_owned(), group.to_owned());
         let remembered = lock(&self.groups).get(&key).cloned();
         let uid = match remembered {
             Some(uid) => Some(uid),
@@ -293,7 +299,7 @@ impl Kubernetes {
         };
         lock(&self.groups).insert(key, uid.clone());
         Ok(Some(json!({
-            "apiVersion": object.body["apiVersion"],
+            "apiVersion": resource(GROUP)?.api_version,
             "kind": GROUP,
             "name": group,
             "uid": uid,
@@ -384,7 +390,18 @@ impl Backend for Kubernetes {
     }
 
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError> {
-        let own = self.own(stack, objects.iter()).await?;
+        // Secrets may not be read, only made and deleted; their names are nobody else's.
+        let (secrets, others): (Vec<&ObjectRef>, Vec<_>) =
+            objects.iter().partition(|object| object.kind == SECRET);
+        let mut calls = Vec::new();
+        for ObjectRef {
+            namespace, name, ..
+        } in secrets
+        {
+            calls.push(self.remove_secret(namespace, name).boxed());
+        }
+        together(calls).await?;
+        let own = self.own(stack, others.into_iter()).await?;
         let mut ordered: BTreeMap<usize, Vec<(&ObjectRef, &Known)>> = BTreeMap::new();
         for (reference, known) in &own {
             let order = kinds::order(&reference.kind);
@@ -399,6 +416,10 @@ impl Backend for Kubernetes {
             together(calls).await?;
         }
         Ok(())
+    }
+
+    async fn token(&self, wanted: &TokenFor<'_>) -> Result<SecretString, MeshError> {
+        self.make_token(wanted).await
     }
 }
 

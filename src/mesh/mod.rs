@@ -12,16 +12,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use meshvm_provider_api::ErrorClass;
 use meshvm_provider_api::labels::{self, Hash};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 pub use kubernetes::{Cluster, Kubernetes, KubernetesError, Logins};
 pub use manifests::Manifests;
+
+/// The kind of what tokens are bound to. It is made and deleted, and never read.
+pub const SECRET: &str = "Secret";
 
 /// The name of a WorkloadEntry's label with the machine that it stands for.
 pub const MACHINE_LABEL: &str = "meshvm-machine";
@@ -197,6 +202,15 @@ pub trait Backend: Send + Sync {
     /// [`MeshError::Foreign`] when one is not the stack's; then none is deleted.
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError>;
 
+    /// Makes a token with which one machine proves who it is. Safe to repeat: the tokens made for
+    /// the machine before are revoked.
+    ///
+    /// # Errors
+    /// [`MeshError::NoTokens`] where there is nobody to ask.
+    async fn token(&self, _wanted: &TokenFor<'_>) -> Result<SecretString, MeshError> {
+        Err(MeshError::NoTokens)
+    }
+
     /// Removes what a writer that was killed left half-written; nothing where writes are whole.
     ///
     /// Only for the holder of the stack's lock: whatever is half-written counts as left.
@@ -206,6 +220,32 @@ pub trait Backend: Send + Sync {
     /// When it cannot be removed.
     async fn tidy(&self, _stack: &str) -> Result<(), MeshError> {
         Ok(())
+    }
+}
+
+/// For which machine a token is.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenFor<'a> {
+    /// The stack.
+    pub stack: &'a str,
+    /// The fleet.
+    pub fleet: &'a str,
+    /// The machine, by name.
+    pub machine: &'a str,
+    /// The namespace of its membership.
+    pub namespace: &'a str,
+    /// Its service account.
+    pub service_account: &'a str,
+    /// How long the token may be used.
+    pub ttl: Duration,
+}
+
+/// Names the Secret to which a machine's token is bound.
+pub fn secret_ref(namespace: &str, machine: &str) -> ObjectRef {
+    ObjectRef {
+        namespace: namespace.to_owned(),
+        kind: SECRET.to_owned(),
+        name: format!("meshvm-{machine}"),
     }
 }
 
@@ -246,6 +286,9 @@ pub enum MeshError {
         /// The kind.
         kind: String,
     },
+    /// There is nobody who makes tokens.
+    #[error("manifests make no tokens: a cluster does")]
+    NoTokens,
     /// The cluster.
     #[error(transparent)]
     Kubernetes(#[from] KubernetesError),
@@ -256,7 +299,9 @@ impl MeshError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Foreign { .. } => ErrorClass::Conflict,
-            Self::Unreadable { .. } | Self::UnknownKind { .. } => ErrorClass::Invalid,
+            Self::Unreadable { .. } | Self::UnknownKind { .. } | Self::NoTokens => {
+                ErrorClass::Invalid
+            }
             Self::Kubernetes(error) => error.class(),
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => ErrorClass::PermissionDenied,
@@ -278,7 +323,10 @@ impl MeshError {
                 labels::STACK,
             )),
             Self::Kubernetes(error) => error.hint(),
-            Self::Unreadable { .. } | Self::UnknownKind { .. } | Self::Io { .. } => None,
+            Self::Unreadable { .. }
+            | Self::UnknownKind { .. }
+            | Self::NoTokens
+            | Self::Io { .. } => None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::scalars::{Amount, Duration, FileMode, Name};
 mod external;
 mod membership;
 mod mesh;
+mod sidecar_config;
 mod traffic;
 
 pub use external::{External, ExternalPort};
@@ -22,6 +23,7 @@ pub use membership::{
     ServiceEntryPort, ServicePort, TcpSocket,
 };
 pub use mesh::{EastWest, Identity, KubernetesMesh, Manifests, Mesh, ServiceAccountToken};
+pub use sidecar_config::SidecarConfig;
 pub use traffic::{Abort, Delay, Fault, Percentage, Retries, Traffic};
 
 /// A fleet file: the fleets of one stack and their membership of a mesh.
@@ -93,6 +95,9 @@ pub struct Sidecar {
     #[serde(default = "default_ready_url")]
     #[schemars(regex(pattern = r"^https?://"))]
     pub ready_url: String,
+    /// How it is configured on machines that join a cluster's mesh.
+    #[serde(default)]
+    pub config: SidecarConfig,
 }
 
 fn default_unit() -> String {

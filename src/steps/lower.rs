@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::rollout::{self, Start};
 use super::{NewBatch, Op, Step, StepGraph, ownership};
 use crate::desired::{DesiredFleet, ResolvedRollout};
-use crate::mesh::ObjectRef;
+use crate::mesh::{ObjectRef, secret_ref};
 use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
 
 /// Lowers a plan.
@@ -55,7 +55,13 @@ pub fn lower(plan: &Plan) -> StepGraph {
         .filter(|reference| !pruned.contains(reference))
         .collect();
     if !left.is_empty() {
-        graph.push("mesh/prune".to_owned(), Op::Prune { objects: left }, last);
+        let entries = left.iter().filter(|object| object.kind == "WorkloadEntry");
+        let named = entries.map(|entry| (entry.namespace.as_str(), entry.name.as_str()));
+        let objects = secrets(plan, named)
+            .into_iter()
+            .chain(left.iter().cloned())
+            .collect();
+        graph.push("mesh/prune".to_owned(), Op::Prune { objects }, last);
     }
     StepGraph { steps: graph.steps }
 }
@@ -399,6 +405,23 @@ impl FleetLowering<'_> {
         created
     }
 
+    /// Names what is deleted so that machines that leave cannot use their tokens any more.
+    fn revoked(
+        &self,
+        plan: &Plan,
+        entries: &[ObjectRef],
+        names: &BTreeSet<&str>,
+    ) -> BTreeSet<ObjectRef> {
+        let by_entry = entries
+            .iter()
+            .map(|entry| (entry.namespace.as_str(), entry.name.as_str()));
+        let membership = self.desired.and_then(|desired| desired.membership.as_ref());
+        let by_name = membership
+            .into_iter()
+            .flat_map(|m| names.iter().map(move |name| (m.namespace.as_str(), *name)));
+        secrets(plan, by_entry.chain(by_name))
+    }
+
     /// Deletes machines, each after its entry: no traffic goes to a machine on its way out.
     fn delete(
         &self,
@@ -409,7 +432,7 @@ impl FleetLowering<'_> {
         pruned: &mut BTreeSet<ObjectRef>,
     ) -> Vec<usize> {
         let names: BTreeSet<&str> = leaving.iter().map(|(_, m)| m.name.as_str()).collect();
-        let entries: Vec<ObjectRef> = graph
+        let mut entries: Vec<ObjectRef> = graph
             .plan
             .objects
             .iter()
@@ -422,10 +445,11 @@ impl FleetLowering<'_> {
             })
             .map(|change| change.reference.clone())
             .collect();
+        pruned.extend(entries.iter().cloned());
+        entries.extend(self.revoked(graph.plan, &entries, &names));
         let needs = if entries.is_empty() {
             front
         } else {
-            pruned.extend(entries.iter().cloned());
             let op = Op::Prune { objects: entries };
             vec![graph.push(format!("leave/{}/{wave}", self.fleet), op, front)]
         };
@@ -447,6 +471,19 @@ impl FleetLowering<'_> {
         }
         deleted
     }
+}
+
+/// Names what the tokens of machines are bound to, where machines have tokens.
+fn secrets<'a>(
+    plan: &'a Plan,
+    machines: impl Iterator<Item = (&'a str, &'a str)>,
+) -> BTreeSet<ObjectRef> {
+    if plan.desired.tokens.is_none() {
+        return BTreeSet::new();
+    }
+    machines
+        .map(|(namespace, machine)| secret_ref(namespace, machine))
+        .collect()
 }
 
 /// When existing machines are changed.

@@ -13,6 +13,7 @@ mod create;
 mod delete;
 mod ground;
 mod observe;
+mod private;
 mod update;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use observe::{
     a_stack_sees_only_its_own, labels_are_complete_from_the_first, machines_are_found_by_id,
     observing_costs_pages,
 };
+pub use private::private_files_are_asked_for_once;
 pub use update::{
     attributes_change_in_place, labels_are_set_and_removed, stopped_machines_start,
     updating_what_is_gone_is_not_found,
@@ -115,6 +117,7 @@ pub async fn suite(harness: &dyn Harness) {
     a_key_makes_no_more_than_asked(harness).await;
     a_machine_is_what_its_template_asks_for(harness).await;
     machines_are_told_apart(harness).await;
+    private_files_are_asked_for_once(harness).await;
     labels_are_complete_from_the_first(harness).await;
     a_stack_sees_only_its_own(harness).await;
     machines_are_found_by_id(harness).await;

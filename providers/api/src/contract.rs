@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::error::{ErrorClass, ProviderError};
 use crate::labels::{BatchKey, Labels, Ownership};
 use crate::machine::{Machine, MachineId};
+use crate::private::PrivateFiles;
 use crate::template::{Difference, Finding, Template};
 
 /// What the engine must know of a provider before it talks to it.
@@ -34,6 +35,8 @@ pub struct Info {
     pub poll: Duration,
     /// How many looks it may take until a listing shows a change.
     pub polls: u32,
+    /// Whether a machine can be handed files that nobody else may see.
+    pub private_files: bool,
     /// The most operations to start in a second; `None` sets no limit.
     pub rate: Option<u32>,
 }
@@ -124,9 +127,18 @@ pub trait Provider: Send + Sync {
     /// a `Conflict`. Fewer machines than asked for is an answer, not an error,
     /// once at least one was made.
     ///
+    /// `private` is asked for the files of each machine that is about to be made, where
+    /// [`Info::private_files`] says so, and not at all otherwise. The files are no part of the
+    /// request: the same key with others is the same batch, and a machine that was started once
+    /// keeps those that it has.
+    ///
     /// # Errors
     /// Any class; after `ReplyLost` the batch may exist.
-    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError>;
+    async fn create(
+        &self,
+        batch: &Batch,
+        private: &dyn PrivateFiles,
+    ) -> Result<Created, ProviderError>;
 
     /// Changes existing machines in place, and their labels.
     ///

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::{Batch, Created, Provider, Query, Update};
 use crate::error::ProviderError;
 use crate::machine::{Machine, MachineId};
+use crate::private::PrivateFiles;
 use crate::template::Template;
 
 pub use faults::{Fault, Faults};
@@ -96,9 +97,13 @@ impl<L: Layer> Provider for Layered<L> {
             .await
     }
 
-    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError> {
+    async fn create(
+        &self,
+        batch: &Batch,
+        private: &dyn PrivateFiles,
+    ) -> Result<Created, ProviderError> {
         self.layer
-            .around(Operation::Create, || self.inner.create(batch))
+            .around(Operation::Create, || self.inner.create(batch, private))
             .await
     }
 

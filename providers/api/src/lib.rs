@@ -21,6 +21,7 @@ pub mod error;
 pub mod labels;
 pub mod layers;
 pub mod machine;
+pub mod private;
 pub mod template;
 
 pub use contract::{
@@ -30,4 +31,5 @@ pub use contract::{
 pub use error::{ErrorClass, ProviderError};
 pub use labels::{BatchKey, Hash, Labels, Ownership};
 pub use machine::{Machine, MachineId, Power, Readiness};
+pub use private::{NoPrivateFiles, PrivateFile, PrivateFiles};
 pub use template::{Attributes, Difference, Finding, Mutability, Scope, Template};

@@ -27,8 +27,11 @@ pub(crate) trait Backend: Send + Sync {
     /// `others` are all machines there are, and the caller holds the lock of the data folder.
     fn own_address(&self, others: &[Entry]) -> Result<Option<Ipv4Addr>, LocalError>;
 
-    /// Fills the folder of a new machine: its disk and its seed. It has no name yet.
-    fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError>;
+    /// Fills the folder of a new machine with its disk. It has no name yet.
+    fn furnish(&self, entry: &Entry) -> Result<(), LocalError>;
+
+    /// Writes the seed of a machine that was never started; again replaces it.
+    fn write_seed(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError>;
 
     /// Starts a machine, and returns once it runs; the process lives on without this one.
     ///

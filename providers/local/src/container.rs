@@ -202,10 +202,15 @@ impl Backend for Containers {
         Ok(None)
     }
 
-    fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError> {
+    fn furnish(&self, entry: &Entry) -> Result<(), LocalError> {
         require_root()?;
-        furnish(&self.images.root(&entry.record.image), entry, seed)
-            .map_err(ContainerError::from)?;
+        furnish(&self.images.root(&entry.record.image), entry).map_err(ContainerError::from)?;
+        Ok(())
+    }
+
+    fn write_seed(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError> {
+        require_root()?;
+        write_seed(entry, seed).map_err(ContainerError::from)?;
         Ok(())
     }
 
@@ -263,7 +268,7 @@ impl Backend for Containers {
 }
 
 /// Fills the folder of a new machine.
-fn furnish(base: &Path, entry: &Entry, seed: &Seed) -> Result<(), FileError> {
+fn furnish(base: &Path, entry: &Entry) -> Result<(), FileError> {
     let link = entry.folder.join("base");
     symlink(base, &link).map_err(doing("link", &link))?;
     for name in ["upper", "work", "merged"] {
@@ -271,17 +276,25 @@ fn furnish(base: &Path, entry: &Entry, seed: &Seed) -> Result<(), FileError> {
         files::folder(&entry.folder.join(name), 0o755)?;
     }
     let upper = entry.folder.join("upper");
-    let (parent, last) = SEED.rsplit_once('/').unwrap_or((SEED, ""));
-    let folder = files::folders(&upper, parent, 0o755)?.join(last);
-    files::folder(&folder, 0o700)?;
-    for (name, text) in seed.files() {
-        files::write(&folder.join(name), text.as_bytes(), 0o600)?;
-    }
     // Whatever the image would do: the seed is the only source, and the network is set from outside.
     let config = files::folders(&upper, "etc/cloud/cloud.cfg.d", 0o755)?;
     let text = "datasource_list: [NoCloud, None]\nnetwork: {config: disabled}\n";
     files::write(&config.join("99-meshvm-local.cfg"), text.as_bytes(), 0o644)?;
     files::sync(&upper)
+}
+
+/// Writes the seed of a machine that was never started.
+fn write_seed(entry: &Entry, seed: &Seed) -> Result<(), FileError> {
+    let upper = entry.folder.join("upper");
+    let (parent, last) = SEED.rsplit_once('/').unwrap_or((SEED, ""));
+    let folder = files::folders(&upper, parent, 0o755)?.join(last);
+    files::remove_tree(&folder)?;
+    files::folder(&folder, 0o700)?;
+    for (name, text) in seed.files() {
+        files::write(&folder.join(name), text.as_bytes(), 0o600)?;
+    }
+    seed.write_private(&folder)?;
+    files::sync(&folder)
 }
 
 /// Returns the last that a machine said while it started.

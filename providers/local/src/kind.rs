@@ -30,6 +30,7 @@ static INFO: Info = Info {
     listing_lag: Duration::ZERO,
     poll: Duration::from_millis(500),
     polls: 20,
+    private_files: true,
     rate: None,
 };
 

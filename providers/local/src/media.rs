@@ -44,15 +44,23 @@ pub(crate) const FOLDER: &str = "media";
 
 /// Checks that names mean files in one folder.
 pub(crate) fn check(media: &[Media]) -> Result<(), MediaError> {
-    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+    check_names(media.iter().map(|file| file.name.as_str()))?;
     let hash = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    match media
-        .iter()
-        .find(|file| !plain(&file.name) || !hash(&file.sha256))
-    {
+    match media.iter().find(|file| !hash(&file.sha256)) {
         None => Ok(()),
         Some(file) => Err(MediaError::Name {
             name: file.name.clone(),
+        }),
+    }
+}
+
+/// Checks that each name means a file in one folder.
+pub(crate) fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), MediaError> {
+    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+    match names.into_iter().find(|name| !plain(name)) {
+        None => Ok(()),
+        Some(name) => Err(MediaError::Name {
+            name: name.to_owned(),
         }),
     }
 }

@@ -3,13 +3,14 @@
 //! Everything here blocks, so each operation runs on a thread of its own. A
 //! caller that gives up does not stop it: it comes to its end all the same.
 
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, ErrorClass, Machine, MachineId, Provider, ProviderError, Query, Template,
-    Update,
+    Batch, Created, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError, Query,
+    Template, Update,
 };
 
 use crate::error::LocalError;
@@ -57,9 +58,21 @@ impl Provider for LocalProvider {
         self.run(move |host| host.prepare(&template)).await
     }
 
-    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError> {
+    async fn create(
+        &self,
+        batch: &Batch,
+        private: &dyn PrivateFiles,
+    ) -> Result<Created, ProviderError> {
+        // Nobody else makes machines of the same batch meanwhile: that is the engine's promise.
+        let asked = batch.clone();
+        let unstarted = self.run(move |host| host.unstarted(&asked)).await?;
+        let mut files = BTreeMap::new();
+        for name in unstarted {
+            let own = private.of(&name).await?;
+            files.insert(name, own);
+        }
         let batch = batch.clone();
-        self.run(move |host| host.create(&batch)).await
+        self.run(move |host| host.create(&batch, files)).await
     }
 
     async fn update(&self, update: &Update) -> Result<(), ProviderError> {

@@ -130,8 +130,12 @@ impl Backend for Vms {
         Ok(Some(address.ok_or(NetworkError::NoSubnet)?))
     }
 
-    fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError> {
-        Ok(self.furnish(entry, seed)?)
+    fn furnish(&self, entry: &Entry) -> Result<(), LocalError> {
+        Ok(self.furnish(entry)?)
+    }
+
+    fn write_seed(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError> {
+        Ok(self.write_seed(entry, seed)?)
     }
 
     fn start(&self, entry: &Entry) -> Result<(), LocalError> {
@@ -160,7 +164,7 @@ impl Backend for Vms {
 }
 
 impl Vms {
-    fn furnish(&self, entry: &Entry, seed: &Seed) -> Result<(), VmError> {
+    fn furnish(&self, entry: &Entry) -> Result<(), VmError> {
         let record = &entry.record;
         let settings = &record.settings;
         if settings.memory < LEAST_MEMORY {
@@ -175,14 +179,6 @@ impl Vms {
                 return Err(VmError::SmallDisk { disk, image });
             }
         }
-        let segment = record
-            .address
-            .map(|address| (self.names.mac(address), address));
-        let segment = segment
-            .as_ref()
-            .map(|(mac, address)| (mac.as_str(), *address));
-        let network = iso::network_config(arguments::USER_MAC, segment);
-        iso::write_seed(&self.tools, &entry.folder, seed, &network)?;
         // The file system inside grows with the disk when it boots.
         let size = settings.disk.map(|disk| disk.bytes().to_string());
         let args = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"].map(OsString::from);
@@ -196,6 +192,16 @@ impl Vms {
             .chain(size.map(OsString::from));
         self.tools.run(Tool::QemuImg, args)?;
         Ok(())
+    }
+
+    fn write_seed(&self, entry: &Entry, seed: &Seed) -> Result<(), VmError> {
+        let address = entry.record.address;
+        let segment = address.map(|address| (self.names.mac(address), address));
+        let segment = segment
+            .as_ref()
+            .map(|(mac, address)| (mac.as_str(), *address));
+        let network = iso::network_config(arguments::USER_MAC, segment);
+        iso::write_seed(&self.tools, &entry.folder, seed, &network)
     }
 }
 

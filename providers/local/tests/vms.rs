@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshvm_provider_api::{
-    Batch, BatchKey, ErrorClass, Hash, Kind, Machine, Media, OpenContext, Ownership, Power,
-    Progress, Provider, ProviderError, Query, Readiness, Requests, Template, Update,
+    Batch, BatchKey, ErrorClass, Hash, Kind, Machine, Media, NoPrivateFiles, OpenContext,
+    Ownership, Power, Progress, Provider, ProviderError, Query, Readiness, Requests, Template,
+    Update,
 };
 use meshvm_provider_local::LocalKind;
 use serde_json::{Value, json};
@@ -215,14 +216,17 @@ async fn a_machine_lives_dies_and_leaves_nothing() {
 
     // A port that another has is an error that names it, and nothing runs.
     let batch = batch(&template, media);
-    let error = provider.create(&batch).await.unwrap_err();
+    let error = provider.create(&batch, &NoPrivateFiles).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Environment, "{error}");
     assert!(error.message.contains(&port.to_string()), "{error}");
     assert_eq!(look(&*provider).await.unwrap().power, Power::Stopped);
     drop(free);
 
     // The same batch again finishes what the first began.
-    let created = timed("create", async { told(provider.create(&batch).await) }).await;
+    let created = timed("create", async {
+        told(provider.create(&batch, &NoPrivateFiles).await)
+    })
+    .await;
     let [machine] = &created.machines[..] else {
         panic!("{created:?}");
     };
@@ -230,7 +234,7 @@ async fn a_machine_lives_dies_and_leaves_nothing() {
         (machine.power, &machine.readiness),
         (Power::Running, &Readiness::Waiting)
     );
-    let again = told(provider.create(&batch).await);
+    let again = told(provider.create(&batch, &NoPrivateFiles).await);
     assert_eq!(again.machines[0].id, machine.id);
     let running = arguments(pid(&data_dir, machine));
     assert!(running.contains(" -m 512M "), "{running}");

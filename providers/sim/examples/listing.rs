@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use meshvm_provider_api::{
-    Batch, BatchKey, Hash, Kind, OpenContext, Ownership, Progress, Query, Requests,
+    Batch, BatchKey, Hash, Kind, NoPrivateFiles, OpenContext, Ownership, Progress, Query, Requests,
 };
 use meshvm_provider_sim::{FaultPlan, SimCloud};
 use uuid::Uuid;
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 user_data: "data".into(),
                 media: Vec::new(),
             };
-            provider.create(&batch).await?;
+            provider.create(&batch, &NoPrivateFiles).await?;
         }
     } else {
         let machines = provider.observe(&Query::Stack("stack".into())).await?;

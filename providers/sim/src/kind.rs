@@ -34,6 +34,7 @@ static INFO: Info = Info {
     listing_lag: LISTING_LAG,
     poll: POLL,
     polls: POLLS,
+    private_files: false,
     rate: None,
 };
 

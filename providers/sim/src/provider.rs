@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, ErrorClass, Machine, MachineId, Provider, ProviderError, Query, Requests,
-    Scope, Template, Update,
+    Batch, Created, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError, Query,
+    Requests, Scope, Template, Update,
 };
 
 use crate::cloud::SimCloud;
@@ -89,7 +89,7 @@ impl Provider for SimProvider {
         self.check_scope(template)
     }
 
-    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError> {
+    async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {
         self.check_scope(&batch.template)?;
         self.send(requests::Create {
             batch: batch.clone(),

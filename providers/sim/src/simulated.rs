@@ -37,6 +37,7 @@ where
             listing_lag: LISTING_LAG,
             poll: POLL,
             polls: POLLS,
+            private_files: false,
             rate: None,
             ..*inner.info()
         };

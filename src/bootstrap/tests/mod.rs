@@ -79,6 +79,7 @@ fn sidecar() -> Sidecar {
         ],
         unit: "test-sidecar.service".to_owned(),
         ready_url: "http://127.0.0.1:15021/healthz/ready".to_owned(),
+        config: Default::default(),
     }
 }
 

@@ -57,6 +57,27 @@ pub enum KubernetesError {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// There is no control plane of the revision.
+    #[error(
+        "there is no control plane{}: the namespace {namespace} has no ConfigMap {config_map}",
+        revision.as_ref().map(|name| format!(" of revision `{name}`")).unwrap_or_default()
+    )]
+    NoControlPlane {
+        /// Where it is looked for.
+        namespace: String,
+        /// What it would have.
+        config_map: String,
+        /// The revision, where there is one.
+        revision: Option<String>,
+    },
+    /// A ConfigMap of the control plane cannot be understood.
+    #[error("the ConfigMap {config_map} cannot be read: {reason}")]
+    Unreadable {
+        /// Which.
+        config_map: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Others hold fields of an object with other values.
     #[error("{object} has fields that others set: {}", fields.join("; "))]
     Conflict {
@@ -98,6 +119,8 @@ impl KubernetesError {
             | Self::InCluster(_)
             | Self::Client(_)
             | Self::Unreachable { .. }
+            | Self::NoControlPlane { .. }
+            | Self::Unreadable { .. }
             | Self::Conflict { .. }
             | Self::Incomplete { .. } => None,
         }
@@ -112,6 +135,8 @@ impl KubernetesError {
             | Self::InCluster(_)
             | Self::Client(_) => ErrorClass::Environment,
             Self::Unreachable { .. } => ErrorClass::Unavailable,
+            Self::NoControlPlane { .. } => ErrorClass::NotFound,
+            Self::Unreadable { .. } => ErrorClass::Invalid,
             Self::Conflict { .. } => ErrorClass::Conflict,
             Self::Incomplete { .. } => ErrorClass::Unrecognized,
             Self::Refused { status, .. } => class_of(status),
@@ -137,7 +162,11 @@ impl KubernetesError {
             Self::Conflict { .. } => {
                 "let that manager give the fields up, or take them with `meshvm apply --force-conflicts`"
             }
-            Self::Incomplete { .. } => return None,
+            Self::NoControlPlane { .. } => {
+                "set `mesh.kubernetes.revision` to one that `istioctl tag list` or `kubectl get \
+                 configmaps -n istio-system` shows, and `istioNamespace` where it is another"
+            }
+            Self::Incomplete { .. } | Self::Unreadable { .. } => return None,
             Self::Refused { status, .. } => match status.code {
                 401 => "the cluster does not know these credentials; log in again",
                 403 => {

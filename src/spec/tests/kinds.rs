@@ -114,6 +114,7 @@ const fn info(name: &'static str, schema: fn() -> Schema) -> Info {
         listing_lag: Duration::ZERO,
         poll: Duration::ZERO,
         polls: 1,
+        private_files: false,
         rate: None,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Harness;
 use super::ground::{Ground, done, fails, ids};
 use crate::error::ErrorClass;
+use crate::private::NoPrivateFiles;
 
 /// Creating under one key again, at once or later, makes no further machine.
 pub async fn a_key_makes_one_set(harness: &dyn Harness) {
@@ -17,7 +18,7 @@ pub async fn a_key_makes_one_set(harness: &dyn Harness) {
     assert_eq!(ids(&ground.create(&batch).await), first, "later");
     // From a connection that remembers nothing.
     let again = done("opening", harness.open().await);
-    let created = done("creating", again.create(&batch).await);
+    let created = done("creating", again.create(&batch, &NoPrivateFiles).await);
     assert_eq!(ids(&created.machines), first, "by another process");
     assert_eq!(ids(&ground.list().await), first, "as listed in the end");
     ground.clear().await;
@@ -34,7 +35,7 @@ pub async fn a_key_means_one_request(harness: &dyn Harness) {
     other.user_data.push_str("# other\n");
     for (what, batch) in [("count", more), ("user-data", other)] {
         let rule = format!("another {what} under a used key");
-        let answer = ground.provider.create(&batch).await;
+        let answer = ground.provider.create(&batch, &NoPrivateFiles).await;
         fails(rule, ErrorClass::Conflict, answer);
     }
     assert_eq!(ids(&ground.list().await), first);
@@ -52,7 +53,10 @@ pub async fn a_key_makes_no_more_than_asked(harness: &dyn Harness) {
     let (deleted, kept) = first.split_at(1);
     ground.delete(deleted).await;
     harness.settle().await;
-    let again = done("creating", ground.provider.create(&batch).await);
+    let again = done(
+        "creating",
+        ground.provider.create(&batch, &NoPrivateFiles).await,
+    );
     let found = ids(&again.machines);
     assert!(found.len() <= 2, "{found:?} for a batch of 2");
     assert!(

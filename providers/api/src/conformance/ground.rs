@@ -9,6 +9,7 @@ use crate::contract::{Batch, Provider, Query, Update};
 use crate::error::{ErrorClass, ProviderError};
 use crate::labels::{Hash, Labels, Ownership};
 use crate::machine::{Machine, MachineId, Power};
+use crate::private::NoPrivateFiles;
 
 /// A stack that nobody else uses.
 pub(super) struct Ground<'h> {
@@ -54,7 +55,10 @@ impl<'h> Ground<'h> {
 
     /// Creates a batch, all of it.
     pub async fn create(&self, batch: &Batch) -> Vec<Machine> {
-        let created = done("creating", self.provider.create(batch).await);
+        let created = done(
+            "creating",
+            self.provider.create(batch, &NoPrivateFiles).await,
+        );
         assert_eq!(created.shortfall, None, "a small batch comes out whole");
         let count = usize::try_from(batch.count).unwrap_or(usize::MAX);
         assert_eq!(created.machines.len(), count, "a batch has its count");

@@ -5,12 +5,12 @@
 //! process that is killed in between leaves machines that are stopped, and the
 //! same batch again starts them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use meshvm_provider_api::{Batch, Created, Machine};
+use meshvm_provider_api::{Batch, Created, Machine, PrivateFile};
 use uuid::Uuid;
 
 use super::{Host, each, read_settings, shortfall};
@@ -25,8 +25,15 @@ use crate::store::{self, Entry};
 
 impl Host {
     /// Makes the machines of a batch, or finishes making them.
-    pub fn create(&self, batch: &Batch) -> Result<Created, LocalError> {
+    ///
+    /// `private` has the files that each machine alone may see, by its name.
+    pub fn create(
+        &self,
+        batch: &Batch,
+        private: BTreeMap<String, Vec<PrivateFile>>,
+    ) -> Result<Created, LocalError> {
         check(batch)?;
+        media::check_names(private.values().flatten().map(|file| file.name.as_str()))?;
         let mut settings = read_settings(&batch.template)?;
         let request = request_hash(batch).map_err(|source| LocalError::Request { source })?;
         let (backend, _) = self.choose(&settings)?;
@@ -45,7 +52,7 @@ impl Host {
         };
         self.finish_deletes(&making)?;
         let entries = self.record(&making)?;
-        let started = each(&entries, |entry| self.make(entry));
+        let started = each(&entries, |entry| self.make(entry, batch, &private));
         let mut created = Created {
             machines: Vec::new(),
             shortfall: None,
@@ -64,6 +71,19 @@ impl Host {
                 Ok(created)
             }
         }
+    }
+
+    /// Returns the machines of a batch that were never started, or do not exist.
+    pub fn unstarted(&self, batch: &Batch) -> Result<Vec<String>, LocalError> {
+        let mut unstarted = Vec::new();
+        for name in names(batch) {
+            let phase = self.store.entry(&name)?.map(|entry| entry.record.phase);
+            match phase {
+                Some(Phase::Made) => {}
+                Some(Phase::Making | Phase::Deleting) | None => unstarted.push(name),
+            }
+        }
+        Ok(unstarted)
     }
 
     /// Finishes deleting machines of this batch whose deletion was killed, as their names are wanted.
@@ -151,9 +171,8 @@ impl Host {
     ) -> Result<Entry, LocalError> {
         let backend = self.backend(making.backend)?;
         let record = Record::new(making, name, address, Uuid::new_v4());
-        let seed = Seed::new(&record, &making.batch.user_data);
         self.store.add(record, |entry| {
-            backend.furnish(entry, &seed)?;
+            backend.furnish(entry)?;
             if !kept.is_empty() {
                 media::link(kept, &entry.folder.join(media::FOLDER))?;
             }
@@ -162,7 +181,15 @@ impl Host {
     }
 
     /// Starts a machine that was never started; `None` when it was deleted meanwhile.
-    fn make(&self, entry: &Entry) -> Result<Option<Machine>, LocalError> {
+    ///
+    /// Its seed is written only now: what a killed process left of it may be half written, and the
+    /// private files in it may have run out.
+    fn make(
+        &self,
+        entry: &Entry,
+        batch: &Batch,
+        private: &BTreeMap<String, Vec<PrivateFile>>,
+    ) -> Result<Option<Machine>, LocalError> {
         if entry.record.phase == Phase::Made {
             return self.look(entry);
         }
@@ -174,7 +201,14 @@ impl Host {
             Phase::Made => {}
             Phase::Deleting => return Ok(None),
             Phase::Making => {
-                self.backend(entry.record.backend)?.start(entry)?;
+                let backend = self.backend(entry.record.backend)?;
+                if !backend.is_running(entry)? {
+                    let files = private.get(&entry.record.name).cloned();
+                    let seed =
+                        Seed::new(&entry.record, &batch.user_data, files.unwrap_or_default());
+                    backend.write_seed(entry, &seed)?;
+                }
+                backend.start(entry)?;
                 entry.record.phase = Phase::Made;
                 store::save(entry)?;
             }

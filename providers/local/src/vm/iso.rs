@@ -30,6 +30,8 @@ pub(super) fn write_seed(
     network: &str,
 ) -> Result<(), VmError> {
     let content = folder.join("seed");
+    // A process that was killed may have left it.
+    files::remove_tree(&content)?;
     files::folder(&content, 0o700)?;
     for (name, text) in seed
         .files()
@@ -38,6 +40,7 @@ pub(super) fn write_seed(
     {
         files::write(&content.join(name), text.as_bytes(), 0o600)?;
     }
+    seed.write_private(&content)?;
     write(tools, SEED_LABEL, &content, &folder.join(SEED))?;
     Ok(files::remove_tree(&content)?)
 }
@@ -87,6 +90,10 @@ pub(super) fn network_config(user_mac: &str, segment: Option<(&str, Ipv4Addr)>) 
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use meshvm_provider_api::PrivateFile;
+
     use super::*;
 
     #[test]
@@ -116,6 +123,10 @@ mod tests {
         let seed = Seed {
             user_data: "#cloud-config\nuser".to_owned(),
             meta_data: "instance-id: x".to_owned(),
+            private: vec![PrivateFile {
+                name: "istio-token".to_owned(),
+                content: "for one alone".into(),
+            }],
         };
         let network = network_config("52:54:00:00:00:01", None);
         write_seed(&Tools::default(), folder.path(), &seed, &network).unwrap();
@@ -127,9 +138,15 @@ mod tests {
             "network-config",
             "instance-id: x",
             "dhcp4",
+            "istio-token",
+            "for one alone",
         ] {
             assert!(has(text), "{text}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mode = fs::metadata(folder.path().join(SEED))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
     }
 }

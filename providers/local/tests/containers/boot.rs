@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
-use meshvm_provider_api::{Kind, Labels, Media, Power, Readiness, Update};
+use meshvm_provider_api::{Kind, Labels, Media, NoPrivateFiles, Power, Readiness, Update};
 use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
@@ -97,7 +97,7 @@ async fn machines_live_a_whole_life() {
     provider.prepare(&batch.template).await.unwrap();
 
     let begin = Instant::now();
-    let created = provider.create(&batch).await.unwrap();
+    let created = provider.create(&batch, &NoPrivateFiles).await.unwrap();
     let create = begin.elapsed();
     fs::remove_file(ground.data_dir.join("abc.source")).unwrap();
     assert_eq!(created.shortfall, None);
@@ -248,7 +248,12 @@ async fn a_failed_bootstrap_says_why() {
     let ground = Ground::new();
     // The media are missing.
     let batch = batch(Uuid::new_v4(), 1, USER_DATA, Vec::new());
-    ground.open().await.create(&batch).await.unwrap();
+    ground
+        .open()
+        .await
+        .create(&batch, &NoPrivateFiles)
+        .await
+        .unwrap();
     let failed = |readiness: &Readiness| matches!(readiness, Readiness::Failed { .. });
     let machines = ground
         .wait("failed", |machine| failed(&machine.readiness))
@@ -264,7 +269,11 @@ async fn a_start_that_fails_leaves_nothing_running() {
     let ground = Ground::new();
     let provider = ground.open().await;
     let batch = batch(Uuid::new_v4(), 1, crate::ground::QUICK, Vec::new());
-    let id = provider.create(&batch).await.unwrap().machines[0]
+    let id = provider
+        .create(&batch, &NoPrivateFiles)
+        .await
+        .unwrap()
+        .machines[0]
         .id
         .clone();
     ground.kill(&id).await;

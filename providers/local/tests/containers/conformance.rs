@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshvm_provider_api::conformance::{Harness, suite};
-use meshvm_provider_api::{Kind, Labels, MachineId, Media, OpenContext, Template, Update, labels};
+use meshvm_provider_api::{
+    Kind, Labels, MachineId, Media, NoPrivateFiles, OpenContext, Template, Update, labels,
+};
 use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
@@ -55,7 +57,7 @@ impl Harness for Containers {
     async fn add_foreign(&self) -> Option<MachineId> {
         let provider = self.0.open().await;
         let batch = batch(Uuid::new_v4(), 1, QUICK, Vec::new());
-        let created = provider.create(&batch).await.unwrap();
+        let created = provider.create(&batch, &NoPrivateFiles).await.unwrap();
         let id = created.machines[0].id.clone();
         let forget = Update {
             machines: vec![id.clone()],

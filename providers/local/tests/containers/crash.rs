@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use meshvm_provider_api::{Machine, MachineId, Power, labels};
+use meshvm_provider_api::{Machine, MachineId, NoPrivateFiles, Power, labels};
 use uuid::Uuid;
 
 use crate::ground::{Ground, QUICK, STACK, batch};
@@ -40,7 +40,7 @@ async fn operation() {
         provider.delete(STACK, &ids).await.unwrap();
     } else {
         let batch = batch(key, MACHINES, QUICK, Vec::new());
-        provider.create(&batch).await.unwrap();
+        provider.create(&batch, &NoPrivateFiles).await.unwrap();
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_killed_create_is_finished_by_the_same_create() {
         let moment = moments.next;
         nothing_runs_unknown(&ground).await;
         let batch = batch(key, MACHINES, QUICK, Vec::new());
-        let created = provider.create(&batch).await.unwrap();
+        let created = provider.create(&batch, &NoPrivateFiles).await.unwrap();
         assert_eq!(created.shortfall, None, "moment {moment}");
         let machines = come_up(&ground, moment).await;
         assert_eq!(machines.len(), 2, "moment {moment}: {machines:#?}");
@@ -213,7 +213,7 @@ async fn a_killed_delete_is_finished_by_the_same_delete() {
     let mut moments = Moments::new();
     loop {
         let batch = batch(Uuid::new_v4(), MACHINES, QUICK, Vec::new());
-        let created = provider.create(&batch).await.unwrap();
+        let created = provider.create(&batch, &NoPrivateFiles).await.unwrap();
         let ids: Vec<MachineId> = created.machines.into_iter().map(|m| m.id).collect();
         let more = moments.cut(&ground, batch.key.0, true);
         let moment = moments.next;
@@ -224,7 +224,7 @@ async fn a_killed_delete_is_finished_by_the_same_delete() {
             provider.delete(STACK, &ids).await.unwrap();
         } else {
             // The same key makes whole machines of what is half deleted.
-            provider.create(&batch).await.unwrap();
+            provider.create(&batch, &NoPrivateFiles).await.unwrap();
             let machines = come_up(&ground, moment + 1).await;
             assert_eq!(machines.len(), 2, "moment {moment}: {machines:#?}");
             let ids: Vec<MachineId> = machines.into_iter().map(|m| m.id).collect();

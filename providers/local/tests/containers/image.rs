@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use meshvm_provider_api::{ErrorClass, Kind};
+use meshvm_provider_api::{ErrorClass, Kind, NoPrivateFiles};
 use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
@@ -47,7 +47,7 @@ async fn an_archive_is_an_image() {
     eprintln!("unpacked after {:?}", begin.elapsed());
     // It is not needed any more, wherever it was.
     fs::remove_file(&archive).unwrap();
-    provider.create(&batch).await.unwrap();
+    provider.create(&batch, &NoPrivateFiles).await.unwrap();
     let machines = ground.ready().await;
     assert_eq!(LocalKind.compare(&batch.template, &machines[0]), []);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use meshvm_provider_api::{ErrorClass, MachineId};
+use meshvm_provider_api::{ErrorClass, MachineId, NoPrivateFiles};
 use uuid::Uuid;
 
 use crate::ground::{Ground, QUICK, STACK, batch};
@@ -23,7 +23,10 @@ async fn data_folders_do_not_meet() {
     let key = Uuid::new_v4();
     let batch = batch(key, 1, QUICK, Vec::new());
     let (first, second) = (one.open().await, two.open().await);
-    let (a, b) = tokio::join!(first.create(&batch), second.create(&batch));
+    let (a, b) = tokio::join!(
+        first.create(&batch, &NoPrivateFiles),
+        second.create(&batch, &NoPrivateFiles)
+    );
     let (a, b) = (a.unwrap().machines.remove(0), b.unwrap().machines.remove(0));
     assert_eq!(a.name, b.name);
     assert_ne!(a.id, b.id);
@@ -55,7 +58,10 @@ async fn one_key_at_once_makes_one_set() {
     let ground = Ground::new();
     let batch = batch(Uuid::new_v4(), 3, QUICK, Vec::new());
     let (a, b) = (ground.open().await, ground.open().await);
-    let (a, b) = tokio::join!(a.create(&batch), b.create(&batch));
+    let (a, b) = tokio::join!(
+        a.create(&batch, &NoPrivateFiles),
+        b.create(&batch, &NoPrivateFiles)
+    );
     let ids = |created: meshvm_provider_api::Created| {
         let machines = created.machines.into_iter();
         machines
@@ -74,11 +80,11 @@ async fn what_would_leave_the_folder_is_refused() {
     let provider = ground.open().await;
     let mut wrong = batch(Uuid::new_v4(), 1, QUICK, Vec::new());
     wrong.ownership.fleet = "../../x".to_owned();
-    let error = provider.create(&wrong).await.unwrap_err();
+    let error = provider.create(&wrong, &NoPrivateFiles).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Invalid);
     let mut long = batch(Uuid::new_v4(), 1, QUICK, Vec::new());
     long.user_data = "x".repeat((1 << 20) + 1);
-    let error = provider.create(&long).await.unwrap_err();
+    let error = provider.create(&long, &NoPrivateFiles).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Invalid);
     ground.assert_clean("at the end").await;
     ground.clear().await;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use meshvm_provider_api::{Labels, Query, Update};
+use meshvm_provider_api::{Labels, NoPrivateFiles, Query, Update};
 use meshvm_provider_sim::{FaultPlan, Probability, SimCloud, SpontaneousDeath};
 
 use crate::faults::Stage;
@@ -24,7 +24,7 @@ async fn trace(harness: OnSim) -> String {
     let mut trace = String::new();
     for round in 0..40_u32 {
         let batch = stage.batch(round % 5 + 1);
-        let created = stage.provider.create(&batch).await;
+        let created = stage.provider.create(&batch, &NoPrivateFiles).await;
         writeln!(trace, "{created:?}").unwrap();
         let listed = stage.provider.observe(&Query::Stack("s".into())).await;
         writeln!(trace, "{listed:?}").unwrap();

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use meshvm_provider_api::conformance::Harness;
 use meshvm_provider_api::labels::{Hash, Labels, Ownership};
 use meshvm_provider_api::{
-    Batch, ErrorClass, Kind, MachineId, Power, Provider, ProviderError, Query, Readiness, Update,
+    Batch, ErrorClass, Kind, MachineId, NoPrivateFiles, Power, Provider, ProviderError, Query,
+    Readiness, Update,
 };
 use meshvm_provider_sim::{
     Call, Death, Event, EventKind, FailBootstrap, FaultPlan, Probability, Scripted, SimCloud, Span,
@@ -62,7 +63,11 @@ impl Stage {
     }
 
     pub async fn make(&self, count: u32) -> Vec<MachineId> {
-        let created = self.provider.create(&self.batch(count)).await.unwrap();
+        let created = self
+            .provider
+            .create(&self.batch(count), &NoPrivateFiles)
+            .await
+            .unwrap();
         created.machines.into_iter().map(|m| m.id).collect()
     }
 
@@ -141,7 +146,11 @@ async fn machines_start_and_become_ready_when_the_plan_says() {
         ..FaultPlan::default()
     })
     .await;
-    let created = stage.provider.create(&stage.batch(50)).await.unwrap();
+    let created = stage
+        .provider
+        .create(&stage.batch(50), &NoPrivateFiles)
+        .await
+        .unwrap();
     let is_starting = |m: &meshvm_provider_api::Machine| m.power == Power::Starting;
     assert!(created.machines.iter().all(is_starting));
     stage.cloud.tick(100).unwrap();
@@ -162,7 +171,12 @@ async fn machines_start_and_become_ready_when_the_plan_says() {
         user_data: String::new(),
         ..stage.batch(1)
     };
-    let bare = stage.provider.create(&bare).await.unwrap().machines;
+    let bare = stage
+        .provider
+        .create(&bare, &NoPrivateFiles)
+        .await
+        .unwrap()
+        .machines;
     stage.cloud.tick(100).unwrap();
     let bare = stage.cloud.machine(&bare[0].id).unwrap().unwrap();
     assert_eq!(
@@ -180,31 +194,43 @@ async fn quota_and_capacity_cut_batches_short() {
     })
     .await;
     let short = stage.batch(5);
-    let created = stage.provider.create(&short).await.unwrap();
+    let created = stage
+        .provider
+        .create(&short, &NoPrivateFiles)
+        .await
+        .unwrap();
     assert_eq!(created.machines.len(), 3);
     assert_eq!(
         created.shortfall.as_ref().map(|s| s.class),
         Some(ErrorClass::Capacity)
     );
     assert_eq!(
-        stage.provider.create(&short).await.unwrap(),
+        stage
+            .provider
+            .create(&short, &NoPrivateFiles)
+            .await
+            .unwrap(),
         created,
         "the same answer again"
     );
     let full = stage.batch(1);
     assert_eq!(
-        class(stage.provider.create(&full).await),
+        class(stage.provider.create(&full, &NoPrivateFiles).await),
         Some(ErrorClass::Capacity)
     );
     let elsewhere = Batch {
         zone: "b".into(),
         ..stage.batch(5)
     };
-    let created = stage.provider.create(&elsewhere).await.unwrap();
+    let created = stage
+        .provider
+        .create(&elsewhere, &NoPrivateFiles)
+        .await
+        .unwrap();
     assert_eq!(created.machines.len(), 3);
     assert_eq!(created.shortfall.map(|s| s.class), Some(ErrorClass::Quota));
     assert_eq!(
-        class(stage.provider.create(&full).await),
+        class(stage.provider.create(&full, &NoPrivateFiles).await),
         Some(ErrorClass::Quota)
     );
 
@@ -218,10 +244,20 @@ async fn quota_and_capacity_cut_batches_short() {
         .collect();
     stage.provider.delete("s", &ids).await.unwrap();
     assert_eq!(
-        stage.provider.create(&full).await.unwrap().machines.len(),
+        stage
+            .provider
+            .create(&full, &NoPrivateFiles)
+            .await
+            .unwrap()
+            .machines
+            .len(),
         1
     );
-    let again = stage.provider.create(&short).await.unwrap();
+    let again = stage
+        .provider
+        .create(&short, &NoPrivateFiles)
+        .await
+        .unwrap();
     assert_eq!((again.machines.len(), again.shortfall.is_some()), (0, true));
 }
 
@@ -250,7 +286,11 @@ async fn refused_calls_have_no_effect_and_count() {
         let stage = Stage::new(plan).await;
         let (mut made, mut refused) = (0, 0);
         for _ in 0..40 {
-            match stage.provider.create(&stage.batch(1)).await {
+            match stage
+                .provider
+                .create(&stage.batch(1), &NoPrivateFiles)
+                .await
+            {
                 Ok(_) => made += 1,
                 Err(error) => {
                     assert_eq!(error.class, expected);
@@ -274,7 +314,7 @@ async fn a_lost_reply_hides_what_happened() {
     .await;
     let batch = stage.batch(2);
     assert_eq!(
-        class(stage.provider.create(&batch).await),
+        class(stage.provider.create(&batch, &NoPrivateFiles).await),
         Some(ErrorClass::ReplyLost)
     );
     let ids: Vec<_> = stage
@@ -286,7 +326,7 @@ async fn a_lost_reply_hides_what_happened() {
         .collect();
     assert_eq!(ids.len(), 2);
     assert_eq!(
-        class(stage.provider.create(&batch).await),
+        class(stage.provider.create(&batch, &NoPrivateFiles).await),
         Some(ErrorClass::ReplyLost)
     );
     assert_eq!(
@@ -317,7 +357,12 @@ async fn scripted_faults_hit_exactly_their_call() {
     .await;
     let mut outcomes = Vec::new();
     for _ in 0..4 {
-        outcomes.push(class(stage.provider.create(&stage.batch(1)).await));
+        outcomes.push(class(
+            stage
+                .provider
+                .create(&stage.batch(1), &NoPrivateFiles)
+                .await,
+        ));
     }
     let expected = [
         None,
@@ -346,7 +391,7 @@ async fn bootstraps_fail_by_name_and_by_chance() {
     .await;
     let mut bad = stage.batch(10);
     bad.ownership.fleet = "bad".into();
-    stage.provider.create(&bad).await.unwrap();
+    stage.provider.create(&bad, &NoPrivateFiles).await.unwrap();
     stage.make(200).await;
     let failed = |prefix: &str| {
         let machines = stage.cloud.machines().unwrap();
@@ -412,14 +457,19 @@ async fn bad_requests_are_refused_with_their_class() {
         .insert("region".into(), "sim-2".into());
     for batch in [zone, scope, stage.batch(0), stage.batch(1001)] {
         assert_eq!(
-            class(stage.provider.create(&batch).await),
+            class(stage.provider.create(&batch, &NoPrivateFiles).await),
             Some(ErrorClass::Invalid)
         );
     }
     assert_eq!(stage.cloud.machines().unwrap(), []);
 
     let batch = stage.batch(1);
-    let ids: Vec<_> = stage.provider.create(&batch).await.unwrap().machines;
+    let ids: Vec<_> = stage
+        .provider
+        .create(&batch, &NoPrivateFiles)
+        .await
+        .unwrap()
+        .machines;
     let mut image = batch.template.clone();
     image.attributes.insert("image".into(), json!("debian-13"));
     let update = Update {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use meshvm_provider_api::conformance::suite;
 use meshvm_provider_api::{
-    Batch, BatchKey, Created, ErrorClass, Machine, MachineId, Provider, ProviderError, Query,
-    Shortfall, Template, Update, labels,
+    Batch, BatchKey, Created, ErrorClass, Machine, MachineId, PrivateFiles, Provider,
+    ProviderError, Query, Shortfall, Template, Update, labels,
 };
 use meshvm_provider_sim::{FaultPlan, SimCloud};
 use serde_json::json;
@@ -111,12 +111,16 @@ impl Provider for Flawed {
         self.inner.prepare(template).await
     }
 
-    async fn create(&self, batch: &Batch) -> Result<Created, ProviderError> {
+    async fn create(
+        &self,
+        batch: &Batch,
+        private: &dyn PrivateFiles,
+    ) -> Result<Created, ProviderError> {
         let mut batch = batch.clone();
         if matches!(self.flaw, Flaw::ForgetsKeys) {
             batch.key = BatchKey(uuid::Uuid::from_u128(self.next() << 64));
         }
-        let mut created = match self.inner.create(&batch).await {
+        let mut created = match self.inner.create(&batch, private).await {
             Err(error)
                 if error.class == ErrorClass::Conflict
                     && matches!(self.flaw, Flaw::AcceptsAnotherRequest) =>
@@ -136,7 +140,7 @@ impl Provider for Flawed {
                 Flaw::HidesTheShortfall => created.shortfall = None,
                 Flaw::RemakesUnderNewNames => {
                     batch.key = BatchKey(uuid::Uuid::from_u128(self.next() << 64));
-                    let more = self.inner.create(&batch).await?;
+                    let more = self.inner.create(&batch, private).await?;
                     created.machines.extend(more.machines);
                     created.shortfall = None;
                 }

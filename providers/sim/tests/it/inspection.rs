@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use meshvm_provider_api::{Kind, Power, Query, Requests};
+use meshvm_provider_api::{Kind, NoPrivateFiles, Power, Query, Requests};
 use meshvm_provider_sim::{Call, Death, EventKind, FaultPlan, SimCloud, SimError, Simulated, Span};
 use serde_json::json;
 
@@ -119,7 +119,12 @@ async fn the_default_provider_keeps_its_cloud_in_the_data_folder() {
     let kind = meshvm_provider_sim::SimKind::new();
     let open = async || kind.open(None, &template.scope, &context).await;
 
-    open().await.unwrap().create(&stage.batch(2)).await.unwrap();
+    open()
+        .await
+        .unwrap()
+        .create(&stage.batch(2), &NoPrivateFiles)
+        .await
+        .unwrap();
     let again = open().await.unwrap();
     let query = Query::Stack("s".into());
     assert_eq!(again.observe(&query).await.unwrap().len(), 2);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use meshvm_provider_api::{Labels, Machine, Update, labels};
+use meshvm_provider_api::{Labels, Machine, NoPrivateFiles, Update, labels};
 use meshvm_provider_sim::{FaultPlan, SimCloud, Span};
 use uuid::Uuid;
 
@@ -41,7 +41,11 @@ async fn child() {
         let mut batch = stage.batch(BATCH);
         batch.key.0 = Uuid::new_v4();
         batch.ownership.batch = Some(batch.key);
-        let created = stage.provider.create(&batch).await.unwrap();
+        let created = stage
+            .provider
+            .create(&batch, &NoPrivateFiles)
+            .await
+            .unwrap();
         let ids: Vec<_> = created.machines.into_iter().map(|m| m.id).collect();
         println!("created {}", batch.key);
         let update = Update {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use meshvm_provider_api::{ErrorClass, Labels, Query, Update};
+use meshvm_provider_api::{ErrorClass, Labels, NoPrivateFiles, Query, Update};
 use meshvm_provider_sim::{Call, FaultPlan, SimCloud, SimError, Span};
 
 use crate::faults::Stage;
@@ -143,7 +143,7 @@ async fn damage_is_told_and_not_mended() {
     }
     let error = damaged
         .provider
-        .create(&damaged.batch(1))
+        .create(&damaged.batch(1), &NoPrivateFiles)
         .await
         .unwrap_err();
     assert_eq!(error.class, ErrorClass::Environment);

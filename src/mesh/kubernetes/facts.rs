@@ -1,0 +1,276 @@
+//! Reading a mesh from its cluster: what istioctl reads, from where it reads it.
+//!
+//! Everything that was read can be said otherwise in the fleet file; where both say something, the
+//! file wins, and what differs is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt as _;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Map, Value};
+
+use super::{Kubernetes, KubernetesError, attempt, together};
+use crate::istio::{Facts, Gateway, Revision};
+use crate::spec::model::KubernetesMesh;
+
+/// The mesh configuration, and the key of it.
+const MESH: (&str, &str) = ("istio", "mesh");
+/// The injector's configuration, and the key of its values.
+const INJECTOR: (&str, &str) = ("istio-sidecar-injector", "values");
+/// Where each namespace has the control plane's certificate, and its key.
+const ROOT_CERT: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
+/// The gateway where the file names no other.
+const GATEWAY: &str = "istio-eastwestgateway";
+
+/// What was read of a mesh.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeshRead {
+    /// What is true of it.
+    pub facts: Facts,
+    /// The network that the cluster is in.
+    pub network: Option<String>,
+    /// What the file says otherwise than the cluster.
+    pub overridden: Vec<Overridden>,
+}
+
+/// Something that the file says otherwise than the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overridden {
+    /// The field below `mesh.kubernetes`.
+    pub field: &'static str,
+    /// What the file says.
+    pub file: String,
+    /// What the cluster says.
+    pub cluster: String,
+}
+
+impl Kubernetes {
+    /// Reads a mesh, and the certificates that it has for some namespaces.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or has no control plane of that revision. What is merely
+    /// missing is missing in the answer, too.
+    pub async fn read_mesh(
+        &self,
+        mesh: &KubernetesMesh,
+        namespaces: &BTreeSet<&str>,
+    ) -> Result<MeshRead, KubernetesError> {
+        let mut revision = Revision::default();
+        if let Some(namespace) = &mesh.istio_namespace {
+            revision.namespace = namespace.to_string();
+        }
+        revision.name = match &mesh.revision {
+            Some(name) => Some(name.to_string()),
+            None => self.default_revision().await?,
+        };
+        let istio = revision.namespace.as_str();
+        let (config, values) = futures::try_join!(
+            self.config_map(istio, revision.object(MESH.0)),
+            self.config_map(istio, revision.object(INJECTOR.0)),
+        )?;
+        let config = config.and_then(|mut data| data.remove(MESH.1));
+        let Some(config) = config else {
+            return Err(KubernetesError::NoControlPlane {
+                config_map: revision.object(MESH.0),
+                namespace: istio.to_owned(),
+                revision: revision.named().map(str::to_owned),
+            });
+        };
+        let config = parsed(&config, &revision.object(MESH.0))?;
+        let values = match values.and_then(|mut data| data.remove(INJECTOR.1)) {
+            Some(text) => parsed(&text, &revision.object(INJECTOR.0))?,
+            None => Map::new(),
+        };
+        let global = values.get("global").unwrap_or(&Value::Null);
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        let mut overridden = Vec::new();
+        let mut choose = |field, file: Option<&String>, cluster: Option<String>| {
+            let cluster = cluster.unwrap_or_default();
+            match file {
+                Some(file) if *file != cluster && !cluster.is_empty() => {
+                    overridden.push(Overridden {
+                        field,
+                        file: file.clone(),
+                        cluster,
+                    });
+                    file.clone()
+                }
+                Some(file) => file.clone(),
+                None => cluster,
+            }
+        };
+        let cluster_id = text(&global["multiCluster"]["clusterName"]);
+        let cluster_id = choose("clusterId", mesh.cluster_id.as_ref(), cluster_id);
+        let trust_domain = config.get("trustDomain").and_then(text);
+        let trust_domain = choose("trustDomain", mesh.trust_domain.as_ref(), trust_domain);
+        let default_config = match config.get("defaultConfig") {
+            Some(Value::Object(map)) => map.clone(),
+            _ => Map::new(),
+        };
+        let (root_certs, gateway) =
+            futures::try_join!(self.root_certs(namespaces), self.gateway(mesh, istio))?;
+        Ok(MeshRead {
+            facts: Facts {
+                cluster_id,
+                trust_domain,
+                default_config,
+                root_certs,
+                gateway,
+                revision: revision.clone(),
+            },
+            network: text(&global["network"]),
+            overridden,
+        })
+    }
+
+    /// Returns the revision that the tag `default` stands for; `None` when there is none, or when
+    /// this user may not look.
+    async fn default_revision(&self) -> Result<Option<String>, KubernetesError> {
+        let api: Api<MutatingWebhookConfiguration> = Api::all(self.client().await?.clone());
+        let action = "read the default revision";
+        let page = ListParams::default()
+            .labels("istio.io/tag=default")
+            .limit(1);
+        let found = match attempt(action, || api.list(&page)).await {
+            Ok(found) => found,
+            Err(error) if matches!(error.code(), Some(403 | 404)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let webhook = found.items.into_iter().next();
+        let mut labels = webhook
+            .and_then(|webhook| webhook.metadata.labels)
+            .unwrap_or_default();
+        Ok(labels.remove("istio.io/rev"))
+    }
+
+    async fn config_map(
+        &self,
+        namespace: &str,
+        name: String,
+    ) -> Result<Option<BTreeMap<String, String>>, KubernetesError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client().await?.clone(), namespace);
+        let action = format!("read ConfigMap {namespace}/{name}");
+        let found = attempt(&action, || api.get_opt(&name)).await?;
+        Ok(found.map(|map| map.data.unwrap_or_default()))
+    }
+
+    async fn root_certs(
+        &self,
+        namespaces: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, String>, KubernetesError> {
+        let mut calls = Vec::new();
+        for &namespace in namespaces {
+            calls.push(self.config_map(namespace, ROOT_CERT.0.to_owned()).boxed());
+        }
+        let found = together(calls).await?;
+        let with_cert = |(&namespace, data): (&&str, Option<BTreeMap<String, String>>)| {
+            Some((namespace.to_owned(), data?.remove(ROOT_CERT.1)?))
+        };
+        Ok(namespaces.iter().zip(found).filter_map(with_cert).collect())
+    }
+
+    async fn gateway(
+        &self,
+        mesh: &KubernetesMesh,
+        istio: &str,
+    ) -> Result<Gateway, KubernetesError> {
+        let east_west = &mesh.east_west;
+        if east_west.private_dns {
+            return Ok(Gateway::PrivateDns);
+        }
+        if let Some(address) = &east_west.address {
+            return Ok(address_or_name(address));
+        }
+        let named = east_west.service.as_deref().unwrap_or(GATEWAY);
+        let (name, namespace) = named.split_once('.').unwrap_or((named, istio));
+        let api: Api<Service> = Api::namespaced(self.client().await?.clone(), namespace);
+        let action = format!("read Service {namespace}/{name}");
+        let service = attempt(&action, || api.get_opt(name)).await?;
+        Ok(service.map_or(Gateway::Unknown, |service| gateway_of(&service)))
+    }
+}
+
+/// Returns where a load balancer is: its first address, else its first name, else an external
+/// address.
+fn gateway_of(service: &Service) -> Gateway {
+    let status = service.status.as_ref();
+    let balancer = status.and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
+    let mut places = ingress.into_iter().flatten();
+    let place = places.next();
+    let external = || {
+        service
+            .spec
+            .as_ref()?
+            .external_ips
+            .as_ref()?
+            .first()
+            .cloned()
+    };
+    let found = place
+        .and_then(|place| place.ip.clone().or_else(|| place.hostname.clone()))
+        .filter(|text| !text.is_empty())
+        .or_else(external);
+    found.map_or(Gateway::Unknown, |text| address_or_name(&text))
+}
+
+fn address_or_name(text: &str) -> Gateway {
+    match text.parse() {
+        Ok(address) => Gateway::Address(address),
+        Err(_) => Gateway::Host(text.to_owned()),
+    }
+}
+
+/// Reads the YAML, or JSON, of a ConfigMap.
+fn parsed(text: &str, name: &str) -> Result<Map<String, Value>, KubernetesError> {
+    let unreadable = |reason: String| KubernetesError::Unreadable {
+        config_map: name.to_owned(),
+        reason,
+    };
+    match serde_saphyr::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(_) => Err(unreadable("it is no map".to_owned())),
+        Err(error) => Err(unreadable(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_where_its_load_balancer_is() {
+        let at = |value: Value| gateway_of(&serde_json::from_value(value).unwrap());
+        let balanced = |ingress: Value| {
+            at(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": ingress}}}))
+        };
+        let address = |text: &str| Gateway::Address(text.parse().unwrap());
+        assert_eq!(balanced(json!([{"ip": "10.0.0.1"}])), address("10.0.0.1"));
+        assert_eq!(
+            balanced(json!([{"hostname": "a.elb.example"}])),
+            Gateway::Host("a.elb.example".to_owned())
+        );
+        assert_eq!(balanced(json!([])), Gateway::Unknown);
+        let external = json!({"metadata": {}, "spec": {"externalIPs": ["fd00::1"]}});
+        assert_eq!(at(external), address("fd00::1"));
+        assert_eq!(at(json!({"metadata": {}})), Gateway::Unknown);
+    }
+
+    #[test]
+    fn a_config_map_that_is_no_map_is_named() {
+        let error = parsed("[1]", "istio").unwrap_err().to_string();
+        assert_eq!(error, "the ConfigMap istio cannot be read: it is no map");
+        assert_eq!(parsed("", "istio").unwrap(), Map::new());
+    }
+}

@@ -195,7 +195,7 @@ fn expand_fleet(
         fleet: fleet.name.as_str(),
         sidecar: spec.sidecar.as_ref(),
         bootstrap: &body.bootstrap,
-        staged: &[],
+        istio: None,
         own_template: body
             .bootstrap
             .template

@@ -2,11 +2,16 @@
 //!
 //! One cloud-config serves all machines of a fleet. It writes a script and the
 //! files that the script puts in their places, and runs the script, which
-//! installs packages, files and the sidecar, starts that, and reports how far
-//! it came in `/var/lib/meshvm/result.json`:
+//! installs packages, files and the sidecar, makes the machine a member of an
+//! Istio mesh where it is given what that takes ([`IstioFiles`]), starts the
+//! sidecar, and reports how far it came in `/var/lib/meshvm/result.json`:
 //! `{"state":"working","step":…}`, then `{"state":"ready","sidecar":…,"seconds":…}`
-//! or `{"state":"failed","step":…,"reason":…}`. The same line goes to the
-//! virtio port `meshvm.result` where there is one.
+//! (with `certificateNotAfter` where that can be read) or
+//! `{"state":"failed","step":…,"reason":…}`. The same line goes to the virtio
+//! port `meshvm.result` where there is one.
+//!
+//! Run again, the script converges: it changes what is not as the request says,
+//! restarts the sidecar when something of it changed, and else leaves it alone.
 //!
 //! This module is pure: it reads no file, environment or clock.
 //!
@@ -16,9 +21,12 @@
 //! 2. Every value that lands in a template goes through a quoting helper
 //!    ([`quote`]); a template in which one does not is refused before it is filled.
 //! 3. No secret goes in: what is rendered here can be read in the cloud's console.
+//!    [`with_private_files`] is the exception, and its result has a type of its own.
 
 pub mod encode;
 mod gzip;
+pub mod istio;
+pub mod private;
 pub mod quote;
 pub mod render;
 pub mod template;
@@ -26,31 +34,17 @@ pub mod template;
 mod tests;
 
 pub use encode::{Encoded, TooLarge, encode};
+pub use istio::{HostAddress, Hosts, IstioFiles, MachineValue, TOKEN_FILE};
+pub use private::{Hidden, PrivateError, with_private_files};
 pub use render::{RenderError, render};
 
 use crate::spec::model::{Arch, Bootstrap, Package, PackageFormat, Sidecar};
-
-/// The name of the private file with a machine's token for the mesh.
-pub const TOKEN_FILE: &str = "istio-token";
 
 /// Where the script is on a machine.
 pub const SCRIPT_PATH: &str = "/var/lib/meshvm/bootstrap/bootstrap.sh";
 
 /// The folder on a machine where files wait until the script puts them in their places.
 const STAGING_DIR: &str = "/var/lib/meshvm/bootstrap";
-
-/// A file that meshvm makes for the sidecar, put in its place after the package is installed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StagedFile {
-    /// The absolute path.
-    pub path: String,
-    /// The permissions, octal.
-    pub mode: String,
-    /// The owner, as user or user:group; the package may be what makes the user.
-    pub owner: String,
-    /// The content. No secret.
-    pub content: String,
-}
 
 /// What a bootstrap is rendered from.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +57,8 @@ pub struct Request<'a> {
     pub sidecar: Option<&'a Sidecar>,
     /// What the user wants on the machines.
     pub bootstrap: &'a Bootstrap,
-    /// What meshvm puts beside the sidecar; without a sidecar, nothing.
-    pub staged: &'a [StagedFile],
+    /// What makes it a member of an Istio mesh; without a sidecar, nothing.
+    pub istio: Option<&'a IstioFiles>,
     /// The text of the user's own template of the user-data.
     pub own_template: Option<&'a str>,
 }
@@ -82,19 +76,17 @@ pub struct Rendered {
 ///
 /// The script looks for it in `/var/lib/meshvm/media` and on a disk labelled `MESHVM`.
 pub fn media_name(package: &Package) -> String {
-    format!(
-        "sidecar-{}.{}",
-        arch_name(package.arch),
-        match package.format {
-            PackageFormat::Deb => "deb",
-        }
-    )
+    let Package { format, arch, .. } = package;
+    format!("sidecar-{}.{}", arch_name(*format, *arch), format.as_str())
 }
 
-/// Returns the architecture as `dpkg --print-architecture` says it.
-fn arch_name(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Amd64 => "amd64",
-        Arch::Arm64 => "arm64",
+/// Returns the architecture as the package manager says it: `dpkg --print-architecture`
+/// and `rpm --eval '%{_arch}'`.
+fn arch_name(format: PackageFormat, arch: Arch) -> &'static str {
+    match (format, arch) {
+        (PackageFormat::Deb, Arch::Amd64) => "amd64",
+        (PackageFormat::Deb, Arch::Arm64) => "arm64",
+        (PackageFormat::Rpm, Arch::Amd64) => "x86_64",
+        (PackageFormat::Rpm, Arch::Arm64) => "aarch64",
     }
 }

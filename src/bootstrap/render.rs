@@ -8,14 +8,16 @@
 //! | `bootstrap` | the text of the bootstrap script |
 //! | `bootstrapPath` | where the script must be on the machine |
 //! | `writeFiles` | what must be on the machine before the script runs, the script itself too: `what`, `path`, `owner`, `permissions`, `encoding`, `content`, as cloud-init's `write_files` has them |
-//! | `sidecar` | null, or `version`, `unit`, `readyUrl`, `packages` (`arch`, `name`, `url`, `sha256`) |
+//! | `sidecar` | null, or `version`, `unit`, `readyUrl`, `packages` (`machine`, `name`, `url`, `sha256`) |
 //! | `packages` | names |
 //! | `files` | `path`, `mode`, `owner`, `content`, `staged` (where the script takes it from) |
 //! | `run` | `number`, `text` |
-//! | `staged` | meshvm's own files for the sidecar, with the fields of `files` |
+//! | `istio` | null, or `files` (with the fields of those above), `hosts` (null, or `name`, `address`, `resolve`), `machineEnv` (`key`, `value`), `token` |
 //!
 //! A template of the user's own writes all of `writeFiles` and runs
 //! `/bin/bash` with `bootstrapPath`, or does their work itself.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,10 +26,18 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::gzip::gzip;
+use super::istio::{self, IstioValues};
 use super::template::{Author, TemplateError, fill};
 use super::{Rendered, Request, SCRIPT_PATH, STAGING_DIR, arch_name, media_name, quote};
 
-const SCRIPT: &str = include_str!("../../templates/cloud-init/bootstrap.sh.hbs");
+/// The parts of the script. Each may use what those before it define.
+const SCRIPT: &str = concat!(
+    include_str!("../../templates/cloud-init/bootstrap/start.sh.hbs"),
+    include_str!("../../templates/cloud-init/bootstrap/packages.sh.hbs"),
+    include_str!("../../templates/cloud-init/bootstrap/sidecar.sh.hbs"),
+    include_str!("../../templates/cloud-init/bootstrap/istio.sh.hbs"),
+    include_str!("../../templates/cloud-init/bootstrap/main.sh.hbs"),
+);
 const USER_DATA: &str = include_str!("../../templates/cloud-init/user-data.yaml.hbs");
 
 /// What cloud-init knows user-data by
@@ -59,6 +69,18 @@ pub enum RenderError {
         /// The path.
         path: String,
     },
+    /// A variable has a name that no shell takes.
+    #[error("`{key}` is not the name of a variable of the shell")]
+    Variable {
+        /// The name.
+        key: String,
+    },
+    /// A host has a name that no host can have.
+    #[error("`{name}` is not the name of a host")]
+    HostName {
+        /// The name.
+        name: String,
+    },
     /// A template is wrong.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -86,13 +108,14 @@ pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
         let field = path.join(".");
         return Err(RenderError::Nul { field });
     }
-    for file in values.files.iter().chain(&values.staged) {
+    request.istio.map_or(Ok(()), istio::check)?;
+    for file in &values.files {
         if !file.path.starts_with('/') || file.path.ends_with('/') {
             let path = file.path.to_owned();
             return Err(RenderError::Path { path });
         }
     }
-    let script = fill(SCRIPT, Author::Meshvm, &context)?;
+    let script = fill(&without_comments(SCRIPT), Author::Meshvm, &context)?;
     context["bootstrap"] = json!(script);
     context["bootstrapPath"] = json!(SCRIPT_PATH);
     context["writeFiles"] = json!(write_files(&values, &script));
@@ -104,6 +127,18 @@ pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
         user_data,
         files: vec![("bootstrap.sh".to_owned(), script)],
     })
+}
+
+/// Leaves out the comments of the script, but for those at its top: a quarter of what it would
+/// take of the little that clouds accept. No value is in it yet that could look like one.
+fn without_comments(script: &str) -> String {
+    let is_comment = |line: &str| line.trim_start().starts_with('#');
+    let top = script.lines().take_while(|line| is_comment(line)).count();
+    let lines = script.lines().enumerate();
+    lines
+        .filter(|(index, line)| *index < top || !is_comment(line))
+        .map(|(_, line)| format!("{line}\n"))
+        .collect()
 }
 
 fn user_data_of(own: &str, context: &Value) -> Result<String, RenderError> {
@@ -128,7 +163,7 @@ struct Values<'a> {
     packages: &'a [String],
     files: Vec<FileValues<'a>>,
     run: Vec<Command<'a>>,
-    staged: Vec<FileValues<'a>>,
+    istio: Option<IstioValues<'a>>,
 }
 
 #[derive(Serialize)]
@@ -142,20 +177,23 @@ struct SidecarValues<'a> {
 
 #[derive(Serialize)]
 struct PackageValues<'a> {
-    arch: &'static str,
+    /// The machines that it is for: their package manager and architecture.
+    machine: String,
     name: String,
     /// Empty when the machine gets the package from its provider alone.
     url: &'a str,
     sha256: &'a str,
 }
 
+/// A file of a machine.
 #[derive(Serialize)]
-struct FileValues<'a> {
-    path: &'a str,
-    mode: &'a str,
-    owner: &'a str,
-    content: &'a str,
-    staged: String,
+pub(super) struct FileValues<'a> {
+    pub(super) path: &'a str,
+    pub(super) mode: &'a str,
+    pub(super) owner: &'a str,
+    pub(super) content: Cow<'a, str>,
+    /// Where the script finds it, in the folder of what is staged.
+    pub(super) staged: String,
 }
 
 #[derive(Serialize)]
@@ -175,17 +213,18 @@ impl<'a> Values<'a> {
                 .packages
                 .iter()
                 .map(|package| PackageValues {
-                    arch: arch_name(package.arch),
+                    machine: format!(
+                        "{} {}",
+                        package.format.as_str(),
+                        arch_name(package.format, package.arch)
+                    ),
                     name: media_name(package),
                     url: package.url.as_deref().unwrap_or_default(),
                     sha256: &package.sha256,
                 })
                 .collect(),
         });
-        let staged = match request.sidecar {
-            Some(_) => request.staged,
-            None => &[],
-        };
+        let istio = request.sidecar.and(request.istio).map(IstioValues::new);
         Self {
             stack: request.stack,
             fleet: request.fleet,
@@ -197,7 +236,7 @@ impl<'a> Values<'a> {
                     path: &file.path,
                     mode: &file.mode.0,
                     owner: &file.owner,
-                    content: &file.content,
+                    content: Cow::from(&file.content),
                     staged: format!("files/{number}"),
                 })
                 .collect(),
@@ -205,16 +244,7 @@ impl<'a> Values<'a> {
                 .zip(&bootstrap.run)
                 .map(|(number, text)| Command { number, text })
                 .collect(),
-            staged: (1..)
-                .zip(staged)
-                .map(|(number, file): (usize, _)| FileValues {
-                    path: &file.path,
-                    mode: &file.mode,
-                    owner: &file.owner,
-                    content: &file.content,
-                    staged: format!("sidecar/{number}"),
-                })
-                .collect(),
+            istio,
         }
     }
 }
@@ -250,10 +280,10 @@ impl WriteFile {
 }
 
 fn write_files(values: &Values<'_>, script: &str) -> Vec<WriteFile> {
-    let files = values.files.iter().chain(&values.staged);
-    let staged = files.map(|file| {
+    let istio = values.istio.iter().flat_map(|istio| &istio.files);
+    let staged = values.files.iter().chain(istio).map(|file| {
         let path = format!("{STAGING_DIR}/{}", file.staged);
-        WriteFile::new(format!("file {}", file.path), path, file.content)
+        WriteFile::new(format!("file {}", file.path), path, &file.content)
     });
     let what = "the bootstrap script".to_owned();
     let script = WriteFile::new(what, SCRIPT_PATH.to_owned(), script);

@@ -101,7 +101,7 @@ fn bootstrap_files(loaded: &load::Loaded, fleet: &str) -> Result<Vec<(String, St
         fleet,
         sidecar: loaded.spec.sidecar.as_ref(),
         bootstrap: &spec.body.bootstrap,
-        staged: &[],
+        istio: None,
         own_template: None,
     };
     let rendered = bootstrap::render(&request).map_err(|error| CliError::of(&error))?;

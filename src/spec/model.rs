@@ -83,7 +83,7 @@ pub enum ApiVersion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sidecar {
-    /// The version of the package, as the package itself says.
+    /// The version of the package, as the package itself says; the release of an rpm may be left out.
     pub version: String,
     /// One package for each format and architecture that a fleet needs.
     #[schemars(length(min = 1))]
@@ -136,6 +136,8 @@ pub struct Package {
 pub enum PackageFormat {
     /// Debian, Ubuntu.
     Deb,
+    /// Fedora, Rocky, SUSE and others with rpm.
+    Rpm,
 }
 
 impl PackageFormat {
@@ -143,6 +145,7 @@ impl PackageFormat {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deb => "deb",
+            Self::Rpm => "rpm",
         }
     }
 }

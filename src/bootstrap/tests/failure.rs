@@ -75,7 +75,9 @@ fn an_architecture_without_a_package_is_named() {
     assert!(!machine.boot(&plain()).success());
     let reason = machine.failure("sidecar");
     assert!(
-        reason.starts_with("the fleet file has no sidecar package for the architecture riscv64"),
+        reason.starts_with(
+            "the fleet file has no sidecar package of the format deb for the architecture riscv64"
+        ),
         "{reason}"
     );
 }

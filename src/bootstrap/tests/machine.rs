@@ -16,27 +16,39 @@ use tempfile::TempDir;
 use crate::bootstrap::SCRIPT_PATH;
 
 const SHIMS: &str = include_str!("shims.sh");
-const SHIM_NAMES: [&str; 14] = [
+const SHIM_NAMES: [&str; 21] = [
     "apt-get",
     "blkid",
+    "cloud-init",
     "curl",
     "dpkg",
     "dpkg-deb",
     "dpkg-query",
+    "getent",
+    "ip",
     "journalctl",
     "mount",
+    "mv",
+    "openssl",
+    "rpm",
     "sleep",
     "systemctl",
     "systemd-detect-virt",
     "timedatectl",
     "udevadm",
     "umount",
+    "uname",
 ];
 
 /// What the stand-in of dpkg-deb takes for a package.
 pub const DEB: &str = "Package: test-sidecar\nVersion: 1.2.3\n";
 /// The SHA-256 of [`DEB`].
 pub const DEB_SHA256: &str = "68f0353a01747fce92b0d3ddfd5966436281d58e35cb06336e2b69127bb336bb";
+
+/// What the stand-in of rpm takes for a package.
+pub const RPM: &str = "Package: test-sidecar\nVersion: 1.2.3-1\n";
+/// The SHA-256 of [`RPM`].
+pub const RPM_SHA256: &str = "66b7c6e8b42e504365317e4343acbcf2cfe0b29e7c1666d2435f5e34dd6389e6";
 
 /// A user-data as cloud-init reads it.
 #[derive(Debug, Deserialize)]
@@ -111,6 +123,21 @@ impl Machine {
         machine.write("fake/answer", "200");
         machine.write("fake/download", DEB);
         machine.write("fake/calls", "");
+        machine.write("fake/db/dpkg", "1\n");
+        machine.write(
+            "fake/route4",
+            "192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.7 uid 0\n",
+        );
+        machine
+    }
+
+    /// Makes a machine with rpm and a tool round it.
+    pub fn with_rpm(tool: &str) -> Self {
+        let machine = Self::new();
+        fs::remove_file(machine.path("fake/db/dpkg")).unwrap();
+        std::os::unix::fs::symlink("shim", machine.path("bin").join(tool)).unwrap();
+        machine.write("fake/arch", "x86_64\n");
+        machine.write("fake/download", RPM);
         machine
     }
 
@@ -143,16 +170,36 @@ impl Machine {
     pub fn give(&self, user_data: &str) {
         let config = CloudConfig::parse(user_data);
         for file in &config.write_files {
-            self.write(&format!("root{}", file.path), file.decoded());
+            let mut content = file.decoded();
+            if file.path == SCRIPT_PATH {
+                // Whoever runs the tests has no such user, and may not give files away.
+                let script = String::from_utf8(content).unwrap();
+                assert!(script.matches("istio-proxy").count() <= 1);
+                content = script
+                    .replace("=istio-proxy\n", &format!("={}\n", user_name()))
+                    .into();
+            }
+            self.write(&format!("root{}", file.path), content);
         }
         assert_eq!(config.runcmd, [["/bin/bash", SCRIPT_PATH]]);
     }
 
     /// Runs the script.
     pub fn run(&self) -> ExitStatus {
+        self.bash(&[&format!("root{SCRIPT_PATH}")])
+    }
+
+    /// Does what the drop-in of the sidecar's unit does before each start.
+    pub fn before_start(&self) -> ExitStatus {
+        self.bash(&[&format!("root{SCRIPT_PATH}"), "hosts"])
+    }
+
+    /// Runs a script of this machine.
+    pub fn bash(&self, command: &[&str]) -> ExitStatus {
         let path = std::env::var("PATH").unwrap();
         let output = Command::new("/bin/bash")
-            .arg(self.path(&format!("root{SCRIPT_PATH}")))
+            .arg(self.path(command[0]))
+            .args(&command[1..])
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .env("FAKE", self.path("fake"))
             .env("MESHVM_ROOT", self.path("root"))
@@ -206,6 +253,11 @@ pub fn user() -> String {
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Returns the name of whoever runs the tests.
+pub fn user_name() -> String {
+    user().split(':').next().unwrap().to_owned()
 }
 
 /// Returns the permissions of a file.

@@ -5,14 +5,19 @@
 
 mod failure;
 mod hostile;
+mod hosts;
 mod machine;
+mod member;
+mod private;
+mod rpm;
 mod script;
+mod token;
 mod user_data;
 
 use crate::spec::model::{Arch, Bootstrap, File, Package, PackageFormat, Sidecar};
 use crate::spec::scalars::FileMode;
 
-use super::{Rendered, Request, StagedFile, render};
+use super::{Hosts, IstioFiles, MachineValue, Rendered, Request, render};
 
 /// Values that break a text which inserts them without care.
 fn hostile_values() -> Vec<String> {
@@ -92,23 +97,51 @@ fn file(path: &str, content: &str) -> File {
     }
 }
 
-fn staged(path: &str, content: &str) -> StagedFile {
-    StagedFile {
-        path: path.to_owned(),
-        mode: "0644".to_owned(),
-        owner: machine::user(),
-        content: content.to_owned(),
+/// Returns the files of a mesh that differ by a text, and nothing that a machine must find out.
+fn istio(mesh: &str) -> IstioFiles {
+    IstioFiles {
+        cluster_env: "ISTIO_NAMESPACE='vm'".to_owned(),
+        mesh_yaml: mesh.to_owned(),
+        root_cert: "root\n".to_owned(),
+        hosts: None,
+        machine_env: Vec::new(),
+        token: false,
+    }
+}
+
+/// Returns a line for the control plane.
+fn hosts(address: &str) -> Option<Hosts> {
+    Some(Hosts {
+        address: address.into(),
+        name: "istiod.istio-system.svc".to_owned(),
+    })
+}
+
+/// Returns the files of a mesh with everything that there may be.
+fn full() -> IstioFiles {
+    IstioFiles {
+        hosts: hosts("gateway.example.com"),
+        machine_env: vec![
+            ("ISTIO_SVC_IP".to_owned(), MachineValue::Address),
+            ("ISTIO_META_WORKLOAD_ENTRY".to_owned(), MachineValue::Name),
+        ],
+        token: true,
+        ..istio("mesh: 1")
     }
 }
 
 /// Renders with the names of the examples.
-fn rendered(sidecar: Option<&Sidecar>, bootstrap: &Bootstrap, staged: &[StagedFile]) -> Rendered {
+fn rendered(
+    sidecar: Option<&Sidecar>,
+    bootstrap: &Bootstrap,
+    istio: Option<&IstioFiles>,
+) -> Rendered {
     let request = Request {
         stack: "bookinfo",
         fleet: "ratings",
         sidecar,
         bootstrap,
-        staged,
+        istio,
         own_template: None,
     };
     render(&request).unwrap()
@@ -120,13 +153,14 @@ fn script_of(rendered: &Rendered) -> &str {
     script
 }
 
-fn mesh_config(content: &str) -> StagedFile {
-    staged("/etc/istio/config/mesh", content)
+/// Renders with a mesh.
+fn user_data(sidecar: Option<&Sidecar>, bootstrap: &Bootstrap, mesh: &str) -> String {
+    rendered(sidecar, bootstrap, Some(&istio(mesh))).user_data
 }
 
-/// Renders with a configuration of the mesh as a staged file.
-fn user_data(sidecar: Option<&Sidecar>, bootstrap: &Bootstrap, mesh: &str) -> String {
-    rendered(sidecar, bootstrap, &[mesh_config(mesh)]).user_data
+/// Renders a member of a mesh.
+fn member(istio: &IstioFiles) -> String {
+    rendered(Some(&sidecar()), &Bootstrap::default(), Some(istio)).user_data
 }
 
 /// Renders a fleet with a sidecar and nothing else.

@@ -7,7 +7,7 @@ use super::{file, hostile_values, plain, running, sidecar, user_data};
 use crate::spec::model::{Arch, Bootstrap};
 
 /// The calls that change a machine.
-const CHANGES: [&str; 7] = [
+const CHANGES: [&str; 8] = [
     "apt-get",
     "curl",
     "mount",
@@ -15,6 +15,7 @@ const CHANGES: [&str; 7] = [
     "systemctl daemon",
     "systemctl enable",
     "systemctl restart",
+    "systemctl stop",
 ];
 
 #[test]
@@ -91,7 +92,7 @@ fn everything_happens_in_order_and_only_once() {
         .collect();
     assert_eq!(
         headings.join(", "),
-        "time, packages, files, run, command 1, command 2, sidecar, config, unit, ready, done"
+        "time, packages, files, run, command 1, command 2, sidecar, config, hosts, unit, ready, done"
     );
 
     assert!(machine.run().success(), "{}", machine.log());
@@ -239,10 +240,10 @@ fn a_package_that_was_handed_over_is_taken_without_network() {
 #[test]
 fn a_disk_is_mounted_read_only_and_given_back() {
     let machine = Machine::new();
-    machine.write("fake/disk/another-name.deb", DEB);
+    machine.write("fake/disk-MESHVM/another-name.deb", DEB);
     assert!(machine.boot(&plain()).success(), "{}", machine.log());
     let calls = machine.calls(&["mount", "umount", "apt-get"]);
-    assert_eq!(calls[0], "mount -o ro /dev/fake /run/meshvm/media");
+    assert_eq!(calls[0], "mount -o ro /dev/MESHVM /run/meshvm/media");
     assert!(
         calls[1].ends_with(" /run/meshvm/media/another-name.deb"),
         "{calls:?}"
@@ -267,10 +268,17 @@ fn another_version_is_replaced_and_started_again() {
     // The machine drifted: somebody put another version there.
     machine.write("fake/db/test-sidecar", "1.2.4\n");
     assert!(machine.run().success(), "{}", machine.log());
-    let calls = machine.calls(&["apt-get", "systemctl restart"]);
-    assert!(calls[0].contains(" --allow-downgrades "), "{calls:?}");
-    assert_eq!(calls[1], "systemctl restart -- test-sidecar.service");
-    assert_eq!(calls.len(), 2, "{calls:?}");
+    let calls = machine.calls(&[
+        "apt-get",
+        "systemctl stop",
+        "systemctl enable",
+        "systemctl restart",
+    ]);
+    assert_eq!(calls[0], "systemctl stop -- test-sidecar.service");
+    assert!(calls[1].contains(" --allow-downgrades "), "{calls:?}");
+    assert_eq!(calls[2], "systemctl enable --now -- test-sidecar.service");
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    assert!(!machine.has("fake/under-a-running-sidecar"));
 }
 
 #[test]

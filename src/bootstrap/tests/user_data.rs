@@ -2,22 +2,29 @@
 
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use meshvm_provider_api::UserDataRules;
+use sha2::{Digest as _, Sha256};
 use tempfile::tempdir;
 
 use super::machine::CloudConfig;
-use super::{file, hostile_values, rendered, script_of, sidecar, staged};
-use crate::bootstrap::{RenderError, Request, SCRIPT_PATH, encode, render};
-use crate::spec::model::Bootstrap;
+use super::{file, full, hostile_values, hosts, istio, rendered, script_of, sidecar};
+use crate::bootstrap::{
+    Hidden, IstioFiles, RenderError, Request, SCRIPT_PATH, TOKEN_FILE, encode, render,
+    with_private_files,
+};
+use crate::spec::model::{Arch, Bootstrap, Package, PackageFormat};
 
-/// The smallest limit of a cloud (AWS).
-const SMALLEST: UserDataRules = UserDataRules {
+/// The smallest limit of a cloud, before base64
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html>).
+const AWS: UserDataRules = UserDataRules {
     limit: 16_384,
-    gzip: false,
+    gzip: true,
 };
 
 /// Runs a checker of scripts on a script.
-fn check(command: &[&str], script: &str) {
+pub fn check(command: &[&str], script: &str) {
     let folder = tempdir().unwrap();
     let path = folder.path().join("script.sh");
     std::fs::write(&path, script).unwrap();
@@ -63,22 +70,95 @@ fn hostile() -> Bootstrap {
 #[test]
 fn the_script_is_clean_with_and_without_a_sidecar() {
     let sidecar = sidecar();
-    for (sidecar, bootstrap) in [
-        (Some(&sidecar), ordinary()),
-        (Some(&sidecar), Bootstrap::default()),
-        (None, ordinary()),
-        (None, Bootstrap::default()),
+    let (full, plain) = (full(), istio("x"));
+    let with_address = IstioFiles {
+        hosts: hosts("192.0.2.1"),
+        ..istio("x")
+    };
+    for (sidecar, bootstrap, istio) in [
+        (Some(&sidecar), ordinary(), Some(&full)),
+        (Some(&sidecar), ordinary(), None),
+        (Some(&sidecar), Bootstrap::default(), Some(&plain)),
+        (Some(&sidecar), Bootstrap::default(), Some(&with_address)),
+        (None, ordinary(), Some(&full)),
+        (None, Bootstrap::default(), None),
     ] {
-        let rendered = rendered(
-            sidecar,
-            &bootstrap,
-            &[staged("/etc/istio/config/mesh", "x")],
-        );
+        let rendered = rendered(sidecar, &bootstrap, istio);
         let script = script_of(&rendered);
         check(&["bash", "-n"], script);
         // SC2317: a function that no line calls; not every fleet needs all of them.
         check(&["shellcheck", "--norc", "--exclude=SC2317"], script);
-        assert!(encode(&rendered.user_data, &SMALLEST).is_ok());
+        let comments = script
+            .lines()
+            .filter(|line| line.trim_start().starts_with('#'));
+        assert_eq!(comments.count(), 9, "only those at the top");
+    }
+}
+
+/// Returns text that does not get smaller, as certificates and tokens do not.
+fn noise(length: usize) -> String {
+    (0u64..).flat_map(letters).take(length).collect()
+}
+
+/// Sixteen characters of base64 that depend on a number.
+fn letters(n: u64) -> Vec<char> {
+    let digest = Sha256::digest(n.to_le_bytes());
+    STANDARD.encode(&digest[..12]).chars().collect()
+}
+
+/// A member of a mesh as large as they are: two formats, two architectures, a
+/// 4096-bit root, a load balancer's name, packages, a file and commands.
+#[test]
+fn a_typical_member_fits_into_the_smallest_cloud() {
+    let mut sidecar = sidecar();
+    for format in [PackageFormat::Deb, PackageFormat::Rpm] {
+        for arch in [Arch::Amd64, Arch::Arm64] {
+            let package = Package {
+                format,
+                arch,
+                path: None,
+                url: Some(format!(
+                    "https://storage.googleapis.com/istio-release/releases/1.30.3/{0}/istio-sidecar-{1}.{0}",
+                    format.as_str(),
+                    arch.as_str()
+                )),
+                sha256: noise(64),
+            };
+            sidecar.packages.push(package);
+        }
+    }
+    let variables = "CANONICAL_REVISION CANONICAL_SERVICE ISTIO_INBOUND_PORTS ISTIO_LOCAL_EXCLUDE_PORTS ISTIO_METAJSON_LABELS ISTIO_META_CLUSTER_ID ISTIO_META_DNS_CAPTURE ISTIO_META_MESH_ID ISTIO_META_NETWORK ISTIO_META_POD_PORTS ISTIO_META_WORKLOAD_NAME ISTIO_NAMESPACE ISTIO_SERVICE ISTIO_SERVICE_CIDR POD_NAMESPACE SERVICE_ACCOUNT TRUST_DOMAIN";
+    let lines = |form: fn(&str) -> String| variables.split(' ').map(form).collect::<String>();
+    let member = IstioFiles {
+        cluster_env: lines(|key| format!("{key}='a value of {key}'\n")),
+        mesh_yaml: format!(
+            "defaultConfig:\n  discoveryAddress: istiod.istio-system.svc:15012\n  proxyMetadata:\n{}",
+            lines(|key| format!("    {key}: a value of {key}\n"))
+        ),
+        root_cert: format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            noise(1900)
+        ),
+        hosts: hosts(
+            "a0123456789abcdef0123456789abcdef-0123456789abcdef.elb.eu-central-1.amazonaws.com",
+        ),
+        ..full()
+    };
+    let rendered = rendered(Some(&sidecar), &ordinary(), Some(&member));
+    let with_token = with_private_files(
+        &rendered.user_data,
+        &[(TOKEN_FILE, Hidden::new(noise(1100)))],
+    )
+    .unwrap();
+    for user_data in [rendered.user_data.as_str(), with_token.expose()] {
+        let encoded = encode(user_data, &AWS).unwrap();
+        println!(
+            "{} bytes of user-data, {} for the cloud, gzip: {}",
+            user_data.len(),
+            encoded.bytes.len(),
+            encoded.gzip
+        );
+        assert!(encoded.bytes.len() < 16_384);
     }
 }
 
@@ -91,25 +171,21 @@ fn hostile_values_leave_the_script_whole() {
     sidecar.ready_url = nasty.clone();
     sidecar.packages[0].url = Some(nasty.clone());
     sidecar.packages[0].sha256 = nasty.clone();
-    let rendered = rendered(Some(&sidecar), &hostile(), &[staged("/x", &nasty)]);
+    let rendered = rendered(Some(&sidecar), &hostile(), Some(&istio(&nasty)));
     check(&["bash", "-n"], script_of(&rendered));
 }
 
 #[test]
 fn cloud_init_gets_every_byte() {
     let bootstrap = hostile();
-    let rendered = rendered(
-        Some(&sidecar()),
-        &bootstrap,
-        &[staged("/etc/x", "staged\u{2028}")],
-    );
+    let rendered = rendered(Some(&sidecar()), &bootstrap, Some(&istio("staged\u{2028}")));
     let config = CloudConfig::parse(&rendered.user_data);
     assert_eq!(config.content(SCRIPT_PATH), script_of(&rendered).as_bytes());
     for (number, file) in (1..).zip(&bootstrap.files) {
         let path = format!("/var/lib/meshvm/bootstrap/files/{number}");
         assert_eq!(config.content(&path), file.content.as_bytes());
     }
-    let staged = config.content("/var/lib/meshvm/bootstrap/sidecar/1");
+    let staged = config.content("/var/lib/meshvm/bootstrap/istio/mesh.yaml");
     assert_eq!(staged, "staged\u{2028}".as_bytes());
     for file in &config.write_files {
         assert_eq!(
@@ -129,9 +205,8 @@ fn cloud_init_gets_every_byte() {
 
 #[test]
 fn the_same_request_gives_the_same_bytes() {
-    let staged = [staged("/etc/x", "y")];
-    let first = rendered(Some(&sidecar()), &ordinary(), &staged);
-    assert_eq!(first, rendered(Some(&sidecar()), &ordinary(), &staged));
+    let rendered = || rendered(Some(&sidecar()), &ordinary(), Some(&full()));
+    assert_eq!(rendered(), rendered());
 }
 
 #[test]
@@ -140,22 +215,17 @@ fn a_package_of_this_computer_leaves_no_trace_of_where_it_was() {
     local.packages[0].path = Some("/home/me/here.deb".to_owned());
     let bootstrap = Bootstrap::default();
     assert_eq!(
-        rendered(Some(&local), &bootstrap, &[]),
-        rendered(Some(&sidecar()), &bootstrap, &[])
+        rendered(Some(&local), &bootstrap, None),
+        rendered(Some(&sidecar()), &bootstrap, None)
     );
 }
 
 #[test]
 fn what_is_too_large_is_named_as_the_user_knows_it() {
     let mut bootstrap = ordinary();
-    let noise: String = (0u64..9000)
-        .map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-        .collect();
-    bootstrap.files.push(file("/srv/big.bin", &noise));
-    let rendered = rendered(None, &bootstrap, &[]);
-    let error = encode(&rendered.user_data, &SMALLEST)
-        .unwrap_err()
-        .to_string();
+    bootstrap.files.push(file("/srv/big.bin", &noise(100_000)));
+    let rendered = rendered(None, &bootstrap, None);
+    let error = encode(&rendered.user_data, &AWS).unwrap_err().to_string();
     assert!(
         error.contains("the largest part is file /srv/big.bin with "),
         "{error}"
@@ -170,7 +240,7 @@ fn with_template(template: &str) -> Result<String, RenderError> {
         fleet: "ratings",
         sidecar: Some(&sidecar),
         bootstrap: &bootstrap,
-        staged: &[],
+        istio: None,
         own_template: Some(template),
     };
     render(&request).map(|rendered| rendered.user_data)
@@ -227,7 +297,7 @@ fn what_no_machine_could_take_is_refused_by_its_place() {
             fleet: "f",
             sidecar: None,
             bootstrap,
-            staged: &[],
+            istio: None,
             own_template: None,
         };
         render(&request).unwrap_err()

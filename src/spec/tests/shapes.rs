@@ -103,12 +103,12 @@ fn missing_fields() {
 #[test]
 fn words_from_a_list() {
     assert_problems(
-        "identity: non\nsidecar:\n  version: '1'\n  packages:\n    - {format: rpm, arch: arm46, \
+        "identity: non\nsidecar:\n  version: '1'\n  packages:\n    - {format: dep, arch: arm46, \
          path: a, sha256: abc}\nfleets:\n  web:\n    sim: {image: x, disk: {size: 1, kind: hdd}}\n",
         &[
             "f:3:11 [non] expected one of `none`, a map with `serviceAccountToken`, found string \
              \"non\" -> did you mean `none`?",
-            "f:7:16 [rpm] expected `deb`, found string \"rpm\"",
+            "f:7:16 [dep] expected one of `deb`, `rpm`, found string \"dep\" -> did you mean `deb`?",
             "f:7:27 [arm46] expected one of `amd64`, `arm64`, found string \"arm46\" -> did you \
              mean `arm64`?",
             "f:7:51 [abc] string \"abc\" does not match ^[0-9a-f]{64}$ -> The SHA-256 of the \

@@ -1,7 +1,10 @@
 //! Desired: what the fleet file asks for, with every default filled in.
 //!
 //! [`expand`] is pure: the texts and hashes of files that the fleet file names
-//! come in as arguments. What it makes is data that a saved plan can hold.
+//! come in as arguments, and so does what was read of the mesh. What it makes is data that a saved
+//! plan can hold.
+
+mod member;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,8 +14,10 @@ use meshvm_provider_api::labels::{Hash, Labels};
 use meshvm_provider_api::{Media, Template};
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap;
+use crate::bootstrap::{self, IstioFiles, Rendered};
 use crate::diag::Diagnostic;
+use crate::istio;
+use crate::mesh::kubernetes::MeshRead;
 use crate::mesh::objects::Side;
 use crate::spec::model::{
     External, Identity, Membership, Mesh, Package, Rollout, ServiceAccountToken,
@@ -89,6 +94,9 @@ pub struct DesiredFleet {
     pub user_data: String,
     /// Files that the bootstrap expects from the provider.
     pub media: Vec<Media>,
+    /// The hash by which it is told whether a machine has this user-data. What a machine renews by
+    /// itself, as the mesh's root certificate, does not count.
+    pub user_data_hash: Hash,
     /// The hash of all that a machine is compared with.
     pub spec: Hash,
     /// How they are replaced.
@@ -105,11 +113,6 @@ impl DesiredFleet {
     pub fn side(&self) -> Option<Side<'_>> {
         let external = self.external.as_ref().map(Side::External);
         self.membership.as_ref().map(Side::Member).or(external)
-    }
-
-    /// Returns the hash of the user-data.
-    pub fn user_data_hash(&self) -> Hash {
-        Hash::of(&self.user_data)
     }
 }
 
@@ -160,11 +163,16 @@ pub struct NamedFiles {
 ///
 /// # Errors
 /// Returns every problem of rendering the bootstrap, each at its place in the file.
-pub fn expand(spec: &FleetSpec, files: &NamedFiles) -> Result<Desired, Vec<Diagnostic>> {
+pub fn expand(
+    spec: &FleetSpec,
+    files: &NamedFiles,
+    mesh: Option<&MeshRead>,
+) -> Result<Desired, Vec<Diagnostic>> {
+    let tokens = Tokens::of(spec);
     let mut problems = Vec::new();
     let mut fleets = BTreeMap::new();
     for (name, fleet) in &spec.fleets {
-        match expand_fleet(spec, fleet, files) {
+        match expand_fleet(spec, fleet, files, mesh, tokens.is_some()) {
             Ok(desired) => {
                 fleets.insert(name.to_string(), desired);
             }
@@ -180,7 +188,104 @@ pub fn expand(spec: &FleetSpec, files: &NamedFiles) -> Result<Desired, Vec<Diagn
         destroy_budget: spec.budgets.destroy.unwrap_or(DEFAULT_DESTROY),
         replace_budget: spec.budgets.replace.unwrap_or(DEFAULT_REPLACE),
         destroy_budget_is_explicit: spec.budgets.destroy.is_some(),
-        tokens: Tokens::of(spec),
+        tokens,
+    })
+}
+
+/// Returns every file that is generated for a fleet's machines, by name; the user-data holds them.
+///
+/// # Errors
+/// The first problem of rendering them, at its place in the file.
+pub fn generated(
+    spec: &FleetSpec,
+    fleet: &Fleet,
+    files: &NamedFiles,
+    mesh: Option<&MeshRead>,
+) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
+    let made = make(spec, fleet, files, mesh, Tokens::of(spec).is_some())?;
+    let mut generated = made.rendered.files;
+    if let Some(istio) = made.istio {
+        let hosts = istio::hosts(&istio);
+        let IstioFiles {
+            cluster_env,
+            mesh_yaml,
+            root_cert,
+            hosts: _,
+            machine_env: _,
+            token: _,
+        } = istio;
+        for (name, text) in [
+            ("cluster.env", cluster_env),
+            ("mesh.yaml", mesh_yaml),
+            ("root-cert.pem", root_cert),
+            ("hosts", hosts),
+        ] {
+            generated.push((name.to_owned(), text));
+        }
+    }
+    Ok(generated)
+}
+
+/// What is made of a fleet's part of the file.
+struct Made {
+    membership: Option<Membership>,
+    istio: Option<IstioFiles>,
+    rendered: Rendered,
+    user_data_hash: Hash,
+}
+
+fn make(
+    spec: &FleetSpec,
+    fleet: &Fleet,
+    files: &NamedFiles,
+    mesh: Option<&MeshRead>,
+    token: bool,
+) -> Result<Made, Box<Diagnostic>> {
+    let body = &fleet.body;
+    let membership = member::membership(spec, fleet);
+    let istio = member::files(spec, fleet, membership.as_ref(), mesh, token)?;
+    let own_template = body.bootstrap.template.as_ref();
+    let render = |istio: Option<&IstioFiles>| {
+        let request = bootstrap::Request {
+            stack: spec.stack.as_str(),
+            fleet: fleet.name.as_str(),
+            // Machines that are no members run no sidecar.
+            sidecar: spec.sidecar.as_ref().filter(|_| body.external.is_none()),
+            bootstrap: &body.bootstrap,
+            istio,
+            own_template: own_template
+                .and_then(|path| files.templates.get(path))
+                .map(String::as_str),
+        };
+        bootstrap::render(&request).map_err(|error| {
+            let diagnostic = Diagnostic::error(format!(
+                "the user-data of fleet `{}` cannot be rendered: {error}",
+                fleet.name
+            ));
+            let place = spec.place(&["fleets", fleet.name.as_str(), "bootstrap"]);
+            Box::new(match place {
+                Some(place) => diagnostic.at(place),
+                None => diagnostic,
+            })
+        })
+    };
+    let rendered = render(istio.as_ref())?;
+    let user_data_hash = match &istio {
+        // The sidecar renews it as the mesh's roots change: another one is no other machine.
+        Some(istio) => {
+            let rootless = IstioFiles {
+                root_cert: String::new(),
+                ..istio.clone()
+            };
+            Hash::of(render(Some(&rootless))?.user_data)
+        }
+        None => Hash::of(&rendered.user_data),
+    };
+    Ok(Made {
+        membership,
+        istio,
+        rendered,
+        user_data_hash,
     })
 }
 
@@ -188,34 +293,14 @@ fn expand_fleet(
     spec: &FleetSpec,
     fleet: &Fleet,
     files: &NamedFiles,
+    mesh: Option<&MeshRead>,
+    token: bool,
 ) -> Result<DesiredFleet, Box<Diagnostic>> {
     let body = &fleet.body;
-    let request = bootstrap::Request {
-        stack: spec.stack.as_str(),
-        fleet: fleet.name.as_str(),
-        sidecar: spec.sidecar.as_ref(),
-        bootstrap: &body.bootstrap,
-        istio: None,
-        own_template: body
-            .bootstrap
-            .template
-            .as_ref()
-            .and_then(|path| files.templates.get(path))
-            .map(String::as_str),
-    };
-    let rendered = bootstrap::render(&request).map_err(|error| {
-        let diagnostic = Diagnostic::error(format!(
-            "the user-data of fleet `{}` cannot be rendered: {error}",
-            fleet.name
-        ));
-        let place = spec.place(&["fleets", fleet.name.as_str(), "bootstrap"]);
-        Box::new(match place {
-            Some(place) => diagnostic.at(place),
-            None => diagnostic,
-        })
-    })?;
+    let made = make(spec, fleet, files, mesh, token)?;
     let packages = spec.sidecar.iter().flat_map(|sidecar| &sidecar.packages);
     let media = packages
+        .filter(|_| body.external.is_none())
         .filter_map(|package| media(package, files))
         .collect();
     let replicas = body.replicas.unwrap_or(1);
@@ -224,11 +309,12 @@ fn expand_fleet(
         protect: body.protect,
         template: fleet.template.clone(),
         labels: body.labels.clone(),
-        spec: spec_hash(&fleet.template, &body.labels, &rendered.user_data),
-        user_data: rendered.user_data,
+        spec: spec_hash(&fleet.template, &body.labels, &made.user_data_hash),
+        user_data: made.rendered.user_data,
+        user_data_hash: made.user_data_hash,
         media,
         rollout: ResolvedRollout::of(&body.rollout, replicas),
-        membership: body.membership.clone(),
+        membership: made.membership,
         external: body.external.clone(),
     })
 }
@@ -243,7 +329,7 @@ fn media(package: &Package, files: &NamedFiles) -> Option<Media> {
     })
 }
 
-fn spec_hash(template: &Template, labels: &Labels, user_data: &str) -> Hash {
+fn spec_hash(template: &Template, labels: &Labels, user_data: &Hash) -> Hash {
     // The zone is left out: where a machine stands is the planner's choice, and
     // adding a zone must not make the machines of the others outdated.
     let Template {
@@ -252,7 +338,7 @@ fn spec_hash(template: &Template, labels: &Labels, user_data: &str) -> Hash {
         settings: _,
         attributes,
     } = template;
-    let made_from = serde_json::json!([scope, attributes, labels, Hash::of(user_data)]);
+    let made_from = serde_json::json!([scope, attributes, labels, user_data]);
     Hash::of(made_from.to_string())
 }
 

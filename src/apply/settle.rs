@@ -6,13 +6,16 @@
 //! when it is too old for a listing to miss, the listing alone decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::labels::Ownership;
-use meshvm_provider_api::{Batch, Machine, MachineId, PrivateFiles, ProviderError, Query};
+use meshvm_provider_api::{Batch, ErrorClass, Machine, MachineId, Provider, ProviderError, Query};
 use thiserror::Error;
 
-use super::tokens::FleetTokens;
+use tokio::time::Instant;
+
+use super::tokens::{self, FleetTokens};
 use crate::journal::{Memory, Recorded, Run};
 use crate::mesh::Backend;
 use crate::observed::Look;
@@ -64,7 +67,7 @@ pub async fn settle(
             continue;
         };
         let private = FleetTokens::new(&run.plan, &batch.fleet, mesh.cloned());
-        let machines = settle_batch(open.at, &request, &private, connections, now)
+        let machines = settle_batch(open.at, request.clone(), &private, connections, now)
             .await
             .map_err(|source| SettleError {
                 step: open.step.clone(),
@@ -88,33 +91,57 @@ pub async fn settle(
 
 async fn settle_batch(
     begun: Timestamp,
-    batch: &Batch,
-    private: &dyn PrivateFiles,
+    mut batch: Batch,
+    private: &FleetTokens<'_>,
     connections: &Connections,
     now: Timestamp,
 ) -> Result<Vec<MachineId>, ProviderError> {
-    let scope = &batch.template.scope;
-    let provider = connections.open(scope, Some(&batch.template)).await?;
-    let query = Query::Stack(batch.ownership.stack.clone());
-    let listed: Vec<MachineId> = provider
-        .observe(&query)
-        .await?
-        .into_iter()
-        .filter(|machine| is_of_batch(machine, batch))
-        .map(|machine| machine.id)
-        .collect();
-    let lag = connections.kind(scope)?.info().listing_lag;
-    let lag = SignedDuration::try_from(lag).unwrap_or(SignedDuration::MAX);
-    let is_certain = now.duration_since(begun) >= lag;
-    if listed.len() as u64 >= u64::from(batch.count) || is_certain {
+    let scope = batch.template.scope.clone();
+    let provider = connections.open(&scope, Some(&batch.template)).await?;
+    let info = connections.kind(&scope)?.info();
+    let listed = listed(provider.as_ref(), &batch).await?;
+    let lag = SignedDuration::try_from(info.listing_lag).unwrap_or(SignedDuration::MAX);
+    let age = now.duration_since(begun);
+    if listed.len() as u64 >= u64::from(batch.count) || age >= lag {
         return Ok(listed);
     }
-    match provider.create(batch, private).await {
+    let is_exposed = tokens::expose(&mut batch, info, private).await?;
+    match provider.create(&batch, private).await {
         Ok(created) => Ok(created.machines.into_iter().map(|m| m.id).collect()),
         Err(error) if error.class.is_transient() => Err(error),
+        // A new token makes it another request than the one that was sent, and only a listing
+        // tells whether that came to anything.
+        Err(error) if is_exposed && error.class == ErrorClass::Conflict => {
+            let patience = Duration::try_from(lag - age).unwrap_or_default();
+            await_listing(provider.as_ref(), &batch, info.poll, patience).await
+        }
         // Refused for good: what exists of the batch is what is listed.
         Err(_) => Ok(listed),
     }
+}
+
+/// Waits until a listing shows a batch, or can be late no longer.
+async fn await_listing(
+    provider: &dyn Provider,
+    batch: &Batch,
+    poll: Duration,
+    patience: Duration,
+) -> Result<Vec<MachineId>, ProviderError> {
+    let begun = Instant::now();
+    loop {
+        let found = listed(provider, batch).await?;
+        if found.len() as u64 >= u64::from(batch.count) || begun.elapsed() >= patience {
+            return Ok(found);
+        }
+        tokio::time::sleep(poll).await;
+    }
+}
+
+async fn listed(provider: &dyn Provider, batch: &Batch) -> Result<Vec<MachineId>, ProviderError> {
+    let query = Query::Stack(batch.ownership.stack.clone());
+    let machines = provider.observe(&query).await?.into_iter();
+    let of_batch = machines.filter(|machine| is_of_batch(machine, batch));
+    Ok(of_batch.map(|machine| machine.id).collect())
 }
 
 fn is_of_batch(machine: &Machine, batch: &Batch) -> bool {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meshvm_provider_api::{PrivateFile, PrivateFiles, ProviderError};
+use meshvm_provider_api::{Batch, ErrorClass, Info, PrivateFile, PrivateFiles, ProviderError};
+use secrecy::ExposeSecret as _;
 
-use crate::bootstrap::TOKEN_FILE;
+use crate::bootstrap::{Hidden, TOKEN_FILE, with_private_files};
+use crate::desired::DesiredFleet;
 use crate::mesh::{Backend, TokenFor};
 use crate::plan::Plan;
 
@@ -21,6 +23,46 @@ impl<'a> FleetTokens<'a> {
     pub fn new(plan: &'a Plan, fleet: &'a str, mesh: Option<Arc<dyn Backend>>) -> Self {
         Self { plan, fleet, mesh }
     }
+}
+
+/// Puts the private files of a batch's only machine into its user-data, where the provider has no
+/// private way and the user allows that; returns whether it did.
+///
+/// # Errors
+/// Those of [`PrivateFiles::of`], and `Invalid` where it is not allowed, or the batch has several
+/// machines: one token is for one of them.
+pub async fn expose(
+    batch: &mut Batch,
+    info: &Info,
+    private: &FleetTokens<'_>,
+) -> Result<bool, ProviderError> {
+    let plan = private.plan;
+    let fleet = &batch.ownership.fleet;
+    let is_member = |fleet: &DesiredFleet| fleet.membership.is_some();
+    let (Some(tokens), false) = (plan.desired.tokens, info.private_files) else {
+        return Ok(false);
+    };
+    if !plan.desired.fleets.get(fleet).is_some_and(is_member) {
+        return Ok(false);
+    }
+    let invalid = |message: &str| ProviderError::new(ErrorClass::Invalid, message);
+    if !tokens.in_user_data || batch.count != 1 {
+        return Err(invalid("a token cannot be handed to this machine alone"));
+    }
+    let files = private.of(&batch.key.machine_name(fleet, 0)).await?;
+    let hidden: Vec<(&str, Hidden)> = files
+        .iter()
+        .map(|file| {
+            (
+                file.name.as_str(),
+                Hidden::new(file.content.expose_secret()),
+            )
+        })
+        .collect();
+    let exposed = with_private_files(&batch.user_data, &hidden)
+        .map_err(|error| invalid("the token does not fit the user-data").with_source(error))?;
+    batch.user_data = exposed.expose().to_owned();
+    Ok(true)
 }
 
 #[async_trait]

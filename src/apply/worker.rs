@@ -9,7 +9,7 @@ use meshvm_provider_api::labels;
 use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Query, Scope};
 use tokio::time::Instant;
 
-use super::tokens::FleetTokens;
+use super::tokens::{self, FleetTokens};
 use super::{Failure, Progress, wait};
 use crate::journal::Recorded;
 use crate::mesh::{Backend, MeshError, objects};
@@ -206,15 +206,17 @@ impl Worker {
     }
 
     async fn create(&self, index: usize, batch: &NewBatch) -> Result<Done, StepError> {
-        let request = batch
+        let mut request = batch
             .request(&self.plan)
             .ok_or_else(|| gone(&batch.fleet))?;
+        let private = FleetTokens::new(&self.plan, &batch.fleet, self.mesh.clone());
+        let info = self.connections.kind(&request.template.scope)?.info();
+        tokens::expose(&mut request, info, &private).await?;
         let scope = &request.template.scope;
         let provider = self
             .connections
             .open(scope, Some(&request.template))
             .await?;
-        let private = FleetTokens::new(&self.plan, &batch.fleet, self.mesh.clone());
         let created = provider.create(&request, &private).await?;
         self.remember(index, created.machines.clone());
         match created.shortfall {

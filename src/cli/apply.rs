@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::planning::{self, Origin, PlanOptions, RunOptions};
 use super::{CliError, Exit, Globals, load};
@@ -31,7 +32,10 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         Some(path) => Origin::Saved(Box::new(read(path)?)),
         None => {
             let options = args.what.options()?;
-            Origin::File(Box::new(load::load(globals, output)?), options)
+            Origin::File(
+                Box::new(load::load(globals, output, Ask::Mesh).await?),
+                options,
+            )
         }
     };
     planning::run(globals, origin, &args.how, "apply", output).await

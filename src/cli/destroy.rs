@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::planning::{self, Origin, RunOptions};
 use super::{CliError, Exit, Globals, load};
@@ -17,7 +18,7 @@ pub struct DestroyArgs {
 }
 
 pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output)?;
+    let loaded = load::load(globals, output, Ask::Nobody).await?;
     let options = Options {
         targets: args.target.iter().cloned().collect(),
         destroy: true,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
 use crate::show::{ADD, FAINT, HINT, REMOVE, STRONG, paint};
@@ -56,7 +57,7 @@ async fn stack(globals: &Globals, output: &Output) -> Vec<Check> {
     if !globals.file.iter().all(|file| file.exists()) {
         return Vec::new();
     }
-    let loaded = match load::load(globals, output) {
+    let loaded = match load::load(globals, output, Ask::Nobody).await {
         Ok(loaded) => loaded,
         Err(error) => {
             return vec![Check {

@@ -9,6 +9,7 @@ use meshvm_provider_api::Progress;
 use meshvm_provider_sim::{FaultPlan, SimCloud};
 use sha2::{Digest, Sha256};
 
+use super::mesh::{self, Ask};
 use super::output::Output;
 use super::{CliError, Globals};
 use crate::bootstrap;
@@ -16,10 +17,10 @@ use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
 use crate::diag::Diagnostic;
 use crate::engine::Engine;
 use crate::ledger::{Clock, Ledger};
-use crate::mesh::{Backend, Cluster, Logins, Target};
+use crate::mesh::Target;
+use crate::mesh::kubernetes::MeshRead;
 use crate::plan::Context;
 use crate::providers::{self, Connections, Kinds};
-use crate::spec::model::{KubernetesMesh, Mesh};
 use crate::spec::{self, FleetSpec, Inputs, Source};
 
 /// The provider of the simulated cloud.
@@ -35,10 +36,14 @@ pub struct Loaded {
     pub desired: Desired,
     /// Where it is applied.
     pub context: Context,
+    /// The files that it names.
+    pub named: NamedFiles,
+    /// What its mesh says of itself, where that was asked.
+    pub mesh: Option<MeshRead>,
 }
 
-/// Reads and checks the fleet file.
-pub fn load(globals: &Globals, output: &Output) -> Result<Loaded, CliError> {
+/// Reads and checks the fleet file, and reads the mesh that it names where `ask` says so.
+pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded, CliError> {
     let files = read_sources(&globals.file, output)?;
     let base_dir = base_dir(&globals.file)?;
     let inputs = Inputs {
@@ -50,16 +55,30 @@ pub fn load(globals: &Globals, output: &Output) -> Result<Loaded, CliError> {
     };
     let kinds = pure_kinds();
     let pure: Vec<&dyn meshvm_provider_api::Kind> = kinds.values().map(AsRef::as_ref).collect();
-    let spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
+    let mut spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
-    let desired = expand(&spec, &named).map_err(CliError::input)?;
-    check_sizes(&spec, &desired, &kinds).map_err(CliError::input)?;
     let context = context(globals, &spec, &base_dir);
+    let mesh = match ask {
+        Ask::Mesh => mesh::read(&spec, &context).await?,
+        Ask::Nobody => None,
+    };
+    let desired = expand(&spec, &named, mesh.as_ref()).map_err(CliError::input)?;
+    check_sizes(&spec, &desired, &kinds).map_err(CliError::input)?;
+    if !globals.simulate {
+        let exposed = check_tokens(&spec, &desired, &kinds).map_err(CliError::input)?;
+        spec.warnings.extend(exposed);
+    }
+    if let Some(read) = &mesh {
+        let overridden = mesh::overridden(&spec, read);
+        spec.warnings.extend(overridden);
+    }
     output.warnings(&spec.warnings);
     Ok(Loaded {
         spec,
         desired,
         context,
+        named,
+        mesh,
     })
 }
 
@@ -81,6 +100,51 @@ fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Result<(),
     }
 }
 
+/// Checks that tokens go where only their machines see them; returns where the file lets them go
+/// elsewhere.
+fn check_tokens(
+    spec: &FleetSpec,
+    desired: &Desired,
+    kinds: &Kinds,
+) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    let Some(tokens) = desired.tokens else {
+        return Ok(Vec::new());
+    };
+    let path = ["identity", "serviceAccountToken", "allowTokenInUserData"];
+    let place = spec.place(&path);
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    for (name, fleet) in &desired.fleets {
+        let provider = fleet.template.scope.provider.as_str();
+        let is_private = kinds
+            .get(provider)
+            .is_some_and(|kind| kind.info().private_files);
+        if fleet.membership.is_none() || is_private {
+            continue;
+        }
+        if tokens.in_user_data {
+            let text = format!("the tokens of fleet `{name}` are in its machines' user-data");
+            let mut diagnostic = Diagnostic::warning(text)
+                .with_hint("whoever may read user-data can use a token until it expires");
+            diagnostic.place.clone_from(&place);
+            warnings.push(diagnostic);
+        } else {
+            let text = format!(
+                "the provider `{provider}` of fleet `{name}` cannot hand a token to its machine alone"
+            );
+            let mut diagnostic = Diagnostic::error(text).with_hint(
+                "write `identity: {serviceAccountToken: {allowTokenInUserData: true}}` to let it be \
+                 in the user-data, or `identity: none`",
+            );
+            diagnostic.place.clone_from(&place);
+            errors.push(diagnostic);
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(warnings),
+        false => Err(errors),
+    }
+}
+
 /// Returns the providers of this build for questions that need no cloud.
 pub fn pure_kinds() -> Kinds {
     providers::kinds(&SimCloud::memory(FaultPlan::default()))
@@ -98,16 +162,10 @@ pub fn engine(
     Ok(Engine {
         ledger: Ledger::open(&context.ledger, Path::new("/"), &desired.stack)?,
         connections,
-        mesh: mesh(context, false),
+        mesh: mesh::open(context, false),
         context: context.clone(),
         clock: Clock::system(),
     })
-}
-
-/// Opens the mesh of a plan; with `force_conflicts`, fields that others set are taken.
-pub fn mesh(context: &Context, force_conflicts: bool) -> Option<Arc<dyn Backend>> {
-    let target = context.mesh.as_ref()?;
-    Some(target.open(&logins(force_conflicts)))
 }
 
 fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliError> {
@@ -127,10 +185,7 @@ fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliErr
 
 fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
     let own = base_dir.join(".meshvm");
-    let mesh = spec.mesh.as_ref().map(|mesh| match mesh {
-        Mesh::Manifests(manifests) => Target::Manifests(absolute(base_dir, &manifests.path)),
-        Mesh::Kubernetes(mesh) => Target::Kubernetes(cluster(mesh, base_dir)),
-    });
+    let mesh = mesh::target(spec, base_dir);
     if globals.simulate {
         let simulated = own.join("simulated");
         return Context {
@@ -149,36 +204,6 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
         mesh,
         simulate: false,
         sim_cloud: own.join("cloud"),
-    }
-}
-
-/// Returns where a path of the fleet file leads, without the `.` of `./mesh`, which says nothing.
-fn absolute(base_dir: &Path, path: &str) -> PathBuf {
-    base_dir.join(path).components().collect()
-}
-
-fn cluster(mesh: &KubernetesMesh, base_dir: &Path) -> Cluster {
-    let kubeconfig = mesh.kubeconfig.as_deref();
-    Cluster {
-        kubeconfig: kubeconfig.map(|path| absolute(base_dir, path)),
-        context: mesh.context.clone(),
-    }
-}
-
-/// Returns how this user logs in to clusters, as kubectl finds it out
-/// (<https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>).
-fn logins(force_conflicts: bool) -> Logins {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let kubeconfigs = match set("KUBECONFIG") {
-        Some(paths) => std::env::split_paths(&paths).collect(),
-        None => set("HOME")
-            .map(|home| PathBuf::from(home).join(".kube/config"))
-            .into_iter()
-            .collect(),
-    };
-    Logins {
-        kubeconfigs,
-        force_conflicts,
     }
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod init;
 mod load;
+mod mesh;
 mod output;
 mod plan;
 mod planning;
@@ -144,12 +145,12 @@ pub async fn run(cli: Cli) -> Exit {
     let output = Output::new(globals.format, globals.color, globals.verbose);
     let result = match command {
         Command::Init(args) => init::run(&args, &output),
-        Command::Validate => validate::run(&globals, &output),
+        Command::Validate => validate::run(&globals, &output).await,
         Command::Plan(args) => plan::run(&globals, &args, &output).await,
         Command::Apply(args) => apply::run(&globals, &args, &output).await,
         Command::Destroy(args) => destroy::run(&globals, &args, &output).await,
         Command::Status => status::run(&globals, &output).await,
-        Command::Render(args) => render::run(&globals, &args, &output),
+        Command::Render(args) => render::run(&globals, &args, &output).await,
         Command::Schema => schema::run(&output),
         Command::Doctor => doctor::run(&globals, &output).await,
         Command::Unlock(args) => unlock::run(&globals, &args, &output).await,

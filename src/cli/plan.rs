@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::planning::PlanOptions;
 use super::progress::Bars;
@@ -43,7 +44,7 @@ struct Report<'a> {
 }
 
 pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output)?;
+    let loaded = load::load(globals, output, Ask::Mesh).await?;
     let mut options = args.what.options()?;
     options.refresh_only = args.refresh_only;
     options.destroy = args.destroy;

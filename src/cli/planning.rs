@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::load::{self, Loaded};
 use super::output::Output;
 use super::progress::Bars;
-use super::{CliError, Exit, Globals, ask};
+use super::{CliError, Exit, Globals, ask, mesh};
 use crate::apply::{Alive, Outcome, Stop};
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
@@ -138,7 +138,7 @@ pub async fn run(
     };
     let bars = Bars::new(output);
     let mut engine = load::engine(globals, context, desired, bars.provider_progress())?;
-    engine.mesh = load::mesh(context, how.force_conflicts);
+    engine.mesh = mesh::open(context, how.force_conflicts);
     let mut hold = engine.hold(holder(command)).await?;
     for settled in hold.settled() {
         output.note(format!(

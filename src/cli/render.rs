@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
+use super::mesh::Ask;
 use super::output::Output;
-use super::{CliError, Exit, Globals, load};
-use crate::bootstrap;
+use super::{CliError, Exit, Globals, load, mesh};
+use crate::bootstrap::TOKEN_FILE;
+use crate::desired::generated;
 use crate::mesh::{manifests, objects};
 use crate::show::{STRONG, counted, paint};
 
@@ -17,6 +20,9 @@ pub struct RenderArgs {
     /// Write the files into this folder instead of printing them
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Also make a token of each fleet's service account, as the file istio-token; needs --out
+    #[arg(long, requires = "out")]
+    with_token: bool,
     /// Only this fleet; may be repeated
     #[arg(long, value_name = "FLEET")]
     target: Vec<String>,
@@ -31,8 +37,8 @@ struct Rendered<'a> {
     files: &'a BTreeMap<String, String>,
 }
 
-pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output)?;
+pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit, CliError> {
+    let loaded = load::load(globals, output, Ask::Mesh).await?;
     let stack = &loaded.desired.stack;
     if let Some(unknown) = args
         .target
@@ -50,7 +56,7 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
             continue;
         }
         files.insert(format!("{fleet}/user-data"), desired.user_data.clone());
-        for (name, text) in bootstrap_files(&loaded, fleet)? {
+        for (name, text) in packed(&loaded, fleet)? {
             files.insert(format!("{fleet}/{name}"), text);
         }
         for object in desired
@@ -69,6 +75,9 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
         for (name, text) in &files {
             write(&folder.join(name), text)?;
         }
+        if args.with_token {
+            write_tokens(&loaded, args, folder).await?;
+        }
     }
     let rendered = Rendered {
         folder: args.out.as_deref(),
@@ -86,36 +95,71 @@ pub fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Renders again what was packed into the user-data, to show it by itself.
-fn bootstrap_files(loaded: &load::Loaded, fleet: &str) -> Result<Vec<(String, String)>, CliError> {
-    let Some(spec) = loaded
-        .spec
-        .fleets
-        .values()
-        .find(|f| f.name.as_str() == fleet)
-    else {
+/// Returns what was packed into the user-data, to show it by itself.
+fn packed(loaded: &load::Loaded, fleet: &str) -> Result<Vec<(String, String)>, CliError> {
+    let mut fleets = loaded.spec.fleets.values();
+    let Some(fleet) = fleets.find(|known| known.name.as_str() == fleet) else {
         return Ok(Vec::new());
     };
-    let request = bootstrap::Request {
-        stack: &loaded.desired.stack,
-        fleet,
-        sidecar: loaded.spec.sidecar.as_ref(),
-        bootstrap: &spec.body.bootstrap,
-        istio: None,
-        own_template: None,
-    };
-    let rendered = bootstrap::render(&request).map_err(|error| CliError::of(&error))?;
-    Ok(rendered.files)
+    generated(&loaded.spec, fleet, &loaded.named, loaded.mesh.as_ref())
+        .map_err(|problem| CliError::input(vec![*problem]))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    made.and_then(|()| std::fs::write(path, text))
-        .map_err(|error| {
-            let mut failure = CliError::new(format!("cannot write {}", path.display()));
-            failure.causes.push(error.to_string());
+/// Makes and writes the tokens. They are in no other output: whoever has one can use it.
+async fn write_tokens(
+    loaded: &load::Loaded,
+    args: &RenderArgs,
+    folder: &Path,
+) -> Result<(), CliError> {
+    let named = mesh::cluster(&loaded.spec, &loaded.context);
+    let (Some(named), Some(tokens)) = (named, loaded.desired.tokens) else {
+        return Err(
+            CliError::new("there is no cluster that makes tokens for these fleets")
+                .with_hint("add `mesh: {kubernetes: {}}` and a sidecar, or leave --with-token out"),
+        );
+    };
+    for (fleet, desired) in &loaded.desired.fleets {
+        let Some(membership) = &desired.membership else {
+            continue;
+        };
+        if !args.target.is_empty() && !args.target.contains(fleet) {
+            continue;
+        }
+        let namespace = membership.namespace.as_str();
+        let account = membership.service_account.as_str();
+        let token = named
+            .cluster
+            .request_token(namespace, account, None, tokens.ttl)
+            .await;
+        let token = token.map_err(|error| {
+            let mut failure = CliError::of(&error);
+            failure.hint = error.hint();
             failure
-        })
+        })?;
+        write(&folder.join(fleet).join(TOKEN_FILE), token.expose_secret())?;
+    }
+    Ok(())
+}
+
+/// Writes a file that nobody else can read.
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = made.and_then(|()| {
+        let mut how = std::fs::OpenOptions::new();
+        let mut file = how
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())
+    });
+    written.map_err(|error| {
+        let mut failure = CliError::new(format!("cannot write {}", path.display()));
+        failure.causes.push(error.to_string());
+        failure
+    })
 }
 
 fn print(files: &BTreeMap<String, String>) -> String {

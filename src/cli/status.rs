@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::progress::Bars;
 use super::{CliError, Exit, Globals, load};
@@ -23,7 +24,7 @@ struct Report<'a> {
 }
 
 pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output)?;
+    let loaded = load::load(globals, output, Ask::Mesh).await?;
     let bars = Bars::new(output);
     let engine = load::engine(
         globals,

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::planning::holder;
 use super::{CliError, Exit, Globals, ask, load};
@@ -27,7 +28,7 @@ struct Report<'a> {
 }
 
 pub async fn run(globals: &Globals, args: &UnlockArgs, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output)?;
+    let loaded = load::load(globals, output, Ask::Nobody).await?;
     let bars = super::progress::Bars::new(output);
     let engine = load::engine(
         globals,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::mesh::Ask;
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
 use crate::diag::Diagnostic;
@@ -16,8 +17,8 @@ struct Valid<'a> {
     warnings: &'a [Diagnostic],
 }
 
-pub fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output)?;
+pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
+    let loaded = load::load(globals, output, Ask::Nobody).await?;
     let desired = &loaded.desired;
     let valid = Valid {
         stack: &desired.stack,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Facts, Improvements, Workload};
+use crate::bootstrap::MachineValue;
 
 /// Ports that stay out of the mesh: ssh, so that a mistake locks nobody out, and the sidecar's own.
 const EXCLUDED: [u16; 3] = [22, 15090, 15021];
@@ -15,26 +16,17 @@ const STATUS_PORT: u64 = 15020;
 /// Where clouds tell their machines about themselves; not for the mesh.
 const METADATA_SERVICE: &str = "169.254.169.254/32";
 
-/// What only the machine itself can fill in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MachineValue {
-    /// Its name, which is its WorkloadEntry's.
-    Name,
-    /// Its address in the inventory.
-    Address,
-}
-
 /// Returns the variables that each machine adds to the file by itself.
 pub fn machine_env(
     workload: &Workload<'_>,
     improvements: &Improvements,
-) -> Vec<(&'static str, MachineValue)> {
+) -> Vec<(String, MachineValue)> {
     let mut lines = Vec::new();
     if improvements.workload_entry && !workload.auto_register {
-        lines.push(("ISTIO_META_WORKLOAD_ENTRY", MachineValue::Name));
+        lines.push(("ISTIO_META_WORKLOAD_ENTRY".to_owned(), MachineValue::Name));
     }
     if improvements.inventory_address {
-        lines.push(("ISTIO_SVC_IP", MachineValue::Address));
+        lines.push(("ISTIO_SVC_IP".to_owned(), MachineValue::Address));
     }
     lines
 }

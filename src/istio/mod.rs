@@ -15,13 +15,14 @@ pub mod proxy_config;
 mod workload;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-pub use cluster_env::{MachineValue, machine_env};
+use crate::bootstrap::{HostAddress, Hosts, IstioFiles};
+
+pub use cluster_env::machine_env;
 pub use workload::{Improvements, Platform, Workload};
 
 /// The port of the control plane for machines outside the cluster; istioctl knows no other.
@@ -105,36 +106,6 @@ pub enum Gateway {
     Unknown,
 }
 
-/// The files of a fleet's machines, but the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
-    /// For the sidecar's start script.
-    pub cluster_env: String,
-    /// The sidecar's configuration.
-    pub mesh_yaml: String,
-    /// What the control plane is known by.
-    pub root_cert: String,
-    /// The line for /etc/hosts; `None` when there is nothing to say.
-    pub hosts: Option<Hosts>,
-}
-
-/// A line of /etc/hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hosts {
-    /// An address, or a host name to look up on the machine.
-    pub gateway: String,
-    /// Whether it is a host name.
-    pub is_name: bool,
-    /// The name that leads there.
-    pub host: String,
-}
-
-impl fmt::Display for Hosts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {}", self.gateway, self.host)
-    }
-}
-
 /// Why the files cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FilesError {
@@ -160,7 +131,7 @@ pub enum FilesError {
     },
 }
 
-/// Makes the files of a fleet's machines.
+/// Makes the files of a fleet's machines; `token` says whether each is given a token beside them.
 ///
 /// # Errors
 /// The first thing without which a machine could not join.
@@ -168,7 +139,8 @@ pub fn files(
     facts: &Facts,
     workload: &Workload<'_>,
     improvements: &Improvements,
-) -> Result<Files, FilesError> {
+    token: bool,
+) -> Result<IstioFiles, FilesError> {
     let config = proxy_config::proxy_config(facts, workload)?;
     let root_cert = facts
         .root_certs
@@ -177,28 +149,33 @@ pub fn files(
         .ok_or_else(|| FilesError::NoRootCert {
             namespace: workload.namespace.to_owned(),
         })?;
-    let host = facts.revision.host();
-    let line = |gateway: String, is_name| Hosts {
-        gateway,
-        is_name,
-        host,
-    };
-    let hosts = match &facts.gateway {
-        Gateway::Address(address) => Some(line(address.to_string(), false)),
-        Gateway::Host(name) => Some(line(name.clone(), true)),
+    let address = match &facts.gateway {
+        Gateway::Address(address) => Some(HostAddress::Ip(*address)),
+        Gateway::Host(name) => Some(HostAddress::Name(name.clone())),
         Gateway::PrivateDns => None,
         Gateway::Unknown => return Err(FilesError::NoGateway),
     };
-    let mesh = Value::Object(
-        [("defaultConfig".to_owned(), Value::Object(config.clone()))]
-            .into_iter()
-            .collect(),
-    );
-    Ok(Files {
-        cluster_env: cluster_env::cluster_env(facts, workload, improvements, &config),
-        mesh_yaml: go_yaml::to_string(&mesh),
+    let name = facts.revision.host();
+    let cluster_env = cluster_env::cluster_env(facts, workload, improvements, &config);
+    let machine_env = machine_env(workload, improvements);
+    Ok(IstioFiles {
+        cluster_env,
+        mesh_yaml: go_yaml::to_string(&json!({ "defaultConfig": config })),
         root_cert: root_cert.clone(),
-        hosts,
+        hosts: address.map(|address| Hosts { address, name }),
+        machine_env,
+        token,
+    })
+}
+
+/// Returns the file `hosts` as istioctl writes it; a host name stands where it has nothing.
+pub fn hosts(files: &IstioFiles) -> String {
+    files.hosts.as_ref().map_or_else(String::new, |hosts| {
+        let Hosts { address, name } = hosts;
+        match address {
+            HostAddress::Ip(address) => format!("{address} {name}\n"),
+            HostAddress::Name(gateway) => format!("{gateway} {name}\n"),
+        }
     })
 }
 

@@ -151,6 +151,9 @@ pub struct FleetPlan {
     pub coming: Vec<MachineRef>,
     /// The most machines that one call of the fleet's provider may name.
     pub max_batch: u32,
+    /// Whether each new machine is a batch by itself, since its user-data is for it alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_by_one: bool,
 }
 
 /// What is done to machines.

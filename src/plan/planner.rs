@@ -245,6 +245,10 @@ fn plan_one(
         let kind = input.kinds.get(provider).ok_or_else(|| lacking(provider))?;
         outcome.plan.max_batch = outcome.plan.max_batch.min(kind.info().max_batch);
     }
+    outcome.plan.one_by_one = desired.is_some_and(|(desired, kind)| {
+        let gets_token = input.desired.tokens.is_some() && desired.membership.is_some();
+        gets_token && !kind.info().private_files
+    });
     Ok(outcome)
 }
 

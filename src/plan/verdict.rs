@@ -173,7 +173,7 @@ pub(super) fn differences(
     // A machine without the label was adopted: what it booted with is unknown,
     // and adopting is no reason to replace.
     if let Some(before) = owned.and_then(|owned| owned.user_data.as_ref()) {
-        let after = desired.user_data_hash();
+        let after = desired.user_data_hash.clone();
         if *before != after {
             all.push(Difference {
                 attribute: "userData".to_owned(),

@@ -12,9 +12,9 @@ use meshvm_provider_api::{MachineId, Mutability, Scope, Update, labels};
 use uuid::Uuid;
 
 use super::rollout::{self, Start};
-use super::{NewBatch, Op, Step, StepGraph, ownership};
+use super::{NewBatch, Op, Step, StepGraph, ownership, revoke};
 use crate::desired::{DesiredFleet, ResolvedRollout};
-use crate::mesh::{ObjectRef, secret_ref};
+use crate::mesh::ObjectRef;
 use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
 
 /// Lowers a plan.
@@ -55,12 +55,7 @@ pub fn lower(plan: &Plan) -> StepGraph {
         .filter(|reference| !pruned.contains(reference))
         .collect();
     if !left.is_empty() {
-        let entries = left.iter().filter(|object| object.kind == "WorkloadEntry");
-        let named = entries.map(|entry| (entry.namespace.as_str(), entry.name.as_str()));
-        let objects = secrets(plan, named)
-            .into_iter()
-            .chain(left.iter().cloned())
-            .collect();
+        let objects = revoke::with_entries(plan, left);
         graph.push("mesh/prune".to_owned(), Op::Prune { objects }, last);
     }
     StepGraph { steps: graph.steps }
@@ -387,10 +382,14 @@ impl FleetLowering<'_> {
         for zone in places {
             *by_zone.entry(zone).or_default() += 1;
         }
+        let most = match self.changes.one_by_one {
+            true => 1,
+            false => self.changes.max_batch.max(1),
+        };
         let mut created = Vec::new();
         for (zone, mut left) in by_zone {
             while left > 0 {
-                let count = left.min(self.changes.max_batch.max(1));
+                let count = left.min(most);
                 left -= count;
                 let id = format!("create/{}/{wave}/{zone}/{}", self.fleet, created.len());
                 let op = Op::Create(NewBatch {
@@ -403,23 +402,6 @@ impl FleetLowering<'_> {
             }
         }
         created
-    }
-
-    /// Names what is deleted so that machines that leave cannot use their tokens any more.
-    fn revoked(
-        &self,
-        plan: &Plan,
-        entries: &[ObjectRef],
-        names: &BTreeSet<&str>,
-    ) -> BTreeSet<ObjectRef> {
-        let by_entry = entries
-            .iter()
-            .map(|entry| (entry.namespace.as_str(), entry.name.as_str()));
-        let membership = self.desired.and_then(|desired| desired.membership.as_ref());
-        let by_name = membership
-            .into_iter()
-            .flat_map(|m| names.iter().map(move |name| (m.namespace.as_str(), *name)));
-        secrets(plan, by_entry.chain(by_name))
     }
 
     /// Deletes machines, each after its entry: no traffic goes to a machine on its way out.
@@ -446,7 +428,7 @@ impl FleetLowering<'_> {
             .map(|change| change.reference.clone())
             .collect();
         pruned.extend(entries.iter().cloned());
-        entries.extend(self.revoked(graph.plan, &entries, &names));
+        entries.extend(revoke::leaving(graph.plan, self.desired, &entries, &names));
         let needs = if entries.is_empty() {
             front
         } else {
@@ -471,19 +453,6 @@ impl FleetLowering<'_> {
         }
         deleted
     }
-}
-
-/// Names what the tokens of machines are bound to, where machines have tokens.
-fn secrets<'a>(
-    plan: &'a Plan,
-    machines: impl Iterator<Item = (&'a str, &'a str)>,
-) -> BTreeSet<ObjectRef> {
-    if plan.desired.tokens.is_none() {
-        return BTreeSet::new();
-    }
-    machines
-        .map(|(namespace, machine)| secret_ref(namespace, machine))
-        .collect()
 }
 
 /// When existing machines are changed.

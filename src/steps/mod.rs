@@ -6,6 +6,7 @@
 //! 3. The same plan lowers to the same steps with the same keys.
 
 pub mod lower;
+mod revoke;
 pub mod rollout;
 
 use std::time::Duration;
@@ -147,6 +148,6 @@ pub fn ownership(
         fleet: fleet.to_owned(),
         batch,
         spec: desired.spec.clone(),
-        user_data: batch.map(|_| desired.user_data_hash()),
+        user_data: batch.map(|_| desired.user_data_hash.clone()),
     }
 }

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, each importing only those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "diag",
     "spec",
     "bootstrap",
+    "istio",
     "mesh",
     "desired",
     "observed",
@@ -26,10 +27,12 @@ const ORDER: [&str; 16] = [
 ];
 
 /// What does no I/O and takes ids, time and chance as arguments.
-const PURE: [&str; 11] = [
+const PURE: [&str; 13] = [
     "src/bootstrap",
+    "src/desired",
     "src/desired.rs",
     "src/diag.rs",
+    "src/istio",
     "src/journal.rs",
     "src/mesh/objects.rs",
     "src/observed.rs",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bootstrap::MachineValue;
 
 /// The certificate's text means nothing to what is tested here.
 pub const PEM: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
@@ -55,8 +56,8 @@ pub fn workload<'a>(
     }
 }
 
-fn made(facts: &Facts, workload: &Workload<'_>) -> Files {
-    files(facts, workload, &Improvements::default()).unwrap()
+fn made(facts: &Facts, workload: &Workload<'_>) -> IstioFiles {
+    files(facts, workload, &Improvements::default(), true).unwrap()
 }
 
 #[test]
@@ -115,11 +116,7 @@ fn a_mesh_with_a_revision() {
              httpGet:\n      \
                port: 8080\n"
     );
-    let hosts = files.hosts.unwrap();
-    assert_eq!(
-        hosts.to_string(),
-        "10.10.10.1 istiod-rev-1.istio-system.svc\n"
-    );
+    assert_eq!(hosts(&files), "10.10.10.1 istiod-rev-1.istio-system.svc\n");
     assert_eq!(files.root_cert, PEM);
 }
 
@@ -146,7 +143,7 @@ fn a_mesh_without_a_revision_or_metadata() {
         );
         assert!(!files.mesh_yaml.contains("discoveryAddress"));
         assert!(!files.mesh_yaml.contains("readinessProbe"));
-        let host = files.hosts.unwrap().host;
+        let host = files.hosts.unwrap().name;
         assert_eq!(host, "istiod.istio-system.svc");
     }
 }
@@ -195,7 +192,7 @@ fn improvements_add_lines_and_change_none_but_the_ports() {
         exclude_metadata_service: true,
         certificate_ttl: Some(Duration::from_secs(7 * 24 * 3600)),
     };
-    let better = files(&facts(), &workload, &improvements).unwrap();
+    let better = files(&facts(), &workload, &improvements, false).unwrap();
     let added: Vec<&str> = better
         .cluster_env
         .lines()
@@ -214,8 +211,8 @@ fn improvements_add_lines_and_change_none_but_the_ports() {
     assert_eq!(
         machine_env(&workload, &improvements),
         [
-            ("ISTIO_META_WORKLOAD_ENTRY", MachineValue::Name),
-            ("ISTIO_SVC_IP", MachineValue::Address),
+            ("ISTIO_META_WORKLOAD_ENTRY".to_owned(), MachineValue::Name),
+            ("ISTIO_SVC_IP".to_owned(), MachineValue::Address),
         ]
     );
     assert_eq!(machine_env(&workload, &Improvements::default()), []);
@@ -224,7 +221,7 @@ fn improvements_add_lines_and_change_none_but_the_ports() {
         ..workload
     };
     let lines = machine_env(&registered, &improvements);
-    assert_eq!(lines, [("ISTIO_SVC_IP", MachineValue::Address)]);
+    assert_eq!(lines, [("ISTIO_SVC_IP".to_owned(), MachineValue::Address)]);
 }
 
 #[test]
@@ -235,6 +232,7 @@ fn what_keeps_a_machine_out_is_an_error() {
             facts,
             &workload(&none, annotations),
             &Improvements::default(),
+            true,
         )
         .map(|files| files.hosts)
     };
@@ -251,7 +249,8 @@ fn what_keeps_a_machine_out_is_an_error() {
     lacking.gateway = Gateway::PrivateDns;
     assert_eq!(make(&lacking, &none), Ok(None));
     lacking.gateway = Gateway::Host("elb.example".to_owned());
-    assert!(make(&lacking, &none).unwrap().unwrap().is_name);
+    let found = make(&lacking, &none).unwrap().unwrap().address;
+    assert_eq!(found, HostAddress::Name("elb.example".to_owned()));
     for wrong in ["[1]", "a: [", ""] {
         let annotations = map(&[("proxy.istio.io/config", wrong)]);
         let error = make(&facts(), &annotations).unwrap_err();

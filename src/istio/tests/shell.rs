@@ -56,7 +56,7 @@ proptest! {
         facts.default_config.insert("proxyMetadata".to_owned(), metadata.into());
         facts.cluster_id.clone_from(&values[0]);
         let none = BTreeMap::new();
-        let made = files(&facts, &workload(&none, &none), &Improvements::default()).unwrap();
+        let made = files(&facts, &workload(&none, &none), &Improvements::default(), true).unwrap();
         let env = sourced(&made.cluster_env);
         for (index, value) in values.iter().enumerate() {
             prop_assert_eq!(&env[&format!("HOSTILE_{index}")], value);

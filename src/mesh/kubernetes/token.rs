@@ -24,8 +24,23 @@ impl Kubernetes {
         wanted: &TokenFor<'_>,
     ) -> Result<SecretString, MeshError> {
         let bound = self.make_secret(wanted).await?;
-        let (account, namespace) = (wanted.service_account, wanted.namespace);
-        let request = token_request(account, bound, wanted.ttl);
+        let account = wanted.service_account;
+        self.request_token(wanted.namespace, account, Some(bound), wanted.ttl)
+            .await
+    }
+
+    /// Makes a token that no machine has, as istioctl does: nothing but time ends it.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or refuses.
+    pub async fn request_token(
+        &self,
+        namespace: &str,
+        account: &str,
+        bound: Option<BoundObjectReference>,
+        ttl: Duration,
+    ) -> Result<SecretString, MeshError> {
+        let request = token_request(account, bound, ttl);
         let client = self.client().await?.clone();
         let api: Api<ServiceAccount> = Api::namespaced(client, namespace);
         let action = format!("make a token of ServiceAccount {namespace}/{account}");
@@ -107,11 +122,15 @@ impl Kubernetes {
     }
 }
 
-fn token_request(account: &str, bound: BoundObjectReference, ttl: Duration) -> TokenRequest {
+fn token_request(
+    account: &str,
+    bound: Option<BoundObjectReference>,
+    ttl: Duration,
+) -> TokenRequest {
     let mut request = TokenRequest {
         spec: TokenRequestSpec {
             audiences: vec![AUDIENCE.to_owned()],
-            bound_object_ref: Some(bound),
+            bound_object_ref: bound,
             expiration_seconds: Some(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
         },
         ..TokenRequest::default()

@@ -156,7 +156,7 @@ impl Fleet {
             Role::Nothing | Role::External => false,
         };
         let is_external = *role == Role::External;
-        let made_from = json!([template.attributes, labels, frame.user_data_hash()]);
+        let made_from = json!([template.attributes, labels, frame.user_data_hash]);
         DesiredFleet {
             replicas: *replicas,
             labels: labels.clone(),
@@ -218,7 +218,7 @@ fn frame() -> Desired {
         templates: [user_data].into(),
         ..NamedFiles::default()
     };
-    expand(&spec, &files).unwrap_or_else(|problems| panic!("{problems:?}"))
+    expand(&spec, &files, None).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 impl fmt::Display for File {

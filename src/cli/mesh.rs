@@ -1,0 +1,125 @@
+//! The mesh of a fleet file: where it is, how this user logs in to it, and what it says of itself.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::CliError;
+use crate::diag::Diagnostic;
+use crate::mesh::kubernetes::{MeshRead, Overridden};
+use crate::mesh::{Backend, Cluster, Kubernetes, KubernetesError, Logins, Target};
+use crate::plan::Context;
+use crate::spec::FleetSpec;
+use crate::spec::model::{KubernetesMesh, Mesh};
+
+/// Whether a command asks the mesh what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// It does: what it shows or does depends on that.
+    Mesh,
+    /// It does not, and works where no cluster can be reached.
+    Nobody,
+}
+
+/// Returns where membership is written.
+pub fn target(spec: &FleetSpec, base_dir: &Path) -> Option<Target> {
+    Some(match spec.mesh.as_ref()? {
+        Mesh::Manifests(manifests) => Target::Manifests(absolute(base_dir, &manifests.path)),
+        Mesh::Kubernetes(mesh) => Target::Kubernetes(Cluster {
+            kubeconfig: mesh
+                .kubeconfig
+                .as_deref()
+                .map(|path| absolute(base_dir, path)),
+            context: mesh.context.clone(),
+        }),
+    })
+}
+
+/// Returns where a path of the fleet file leads, without the `.` of `./mesh`, which says nothing.
+fn absolute(base_dir: &Path, path: &str) -> PathBuf {
+    base_dir.join(path).components().collect()
+}
+
+/// Opens the mesh of a plan; with `force_conflicts`, fields that others set are taken.
+pub fn open(context: &Context, force_conflicts: bool) -> Option<Arc<dyn Backend>> {
+    let target = context.mesh.as_ref()?;
+    Some(target.open(&logins(force_conflicts)))
+}
+
+/// Returns how this user logs in to clusters, as kubectl finds it out
+/// (<https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>).
+fn logins(force_conflicts: bool) -> Logins {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let kubeconfigs = match set("KUBECONFIG") {
+        Some(paths) => std::env::split_paths(&paths).collect(),
+        None => set("HOME")
+            .map(|home| PathBuf::from(home).join(".kube/config"))
+            .into_iter()
+            .collect(),
+    };
+    Logins {
+        kubeconfigs,
+        force_conflicts,
+    }
+}
+
+/// A cluster that a fleet file names, and what it says of it.
+pub struct Named<'a> {
+    /// The cluster.
+    pub cluster: Kubernetes,
+    /// The file's settings.
+    pub settings: &'a KubernetesMesh,
+}
+
+/// Returns the cluster of a fleet file; `None` when its mesh is no cluster, or is simulated.
+pub fn cluster<'a>(spec: &'a FleetSpec, context: &Context) -> Option<Named<'a>> {
+    match (spec.mesh.as_ref()?, context.mesh.as_ref()?) {
+        (Mesh::Kubernetes(settings), Target::Kubernetes(cluster)) => Some(Named {
+            cluster: Kubernetes::new(cluster.clone(), logins(false)),
+            settings,
+        }),
+        (Mesh::Kubernetes(_) | Mesh::Manifests(_), _) => None,
+    }
+}
+
+/// Reads the mesh of a fleet file; `None` when it is no cluster.
+pub async fn read(spec: &FleetSpec, context: &Context) -> Result<Option<MeshRead>, CliError> {
+    let Some(named) = cluster(spec, context) else {
+        return Ok(None);
+    };
+    let memberships = spec
+        .fleets
+        .values()
+        .filter_map(|fleet| fleet.body.membership.as_ref());
+    let namespaces: BTreeSet<&str> = memberships.map(|m| m.namespace.as_str()).collect();
+    let read = named.cluster.read_mesh(named.settings, &namespaces).await;
+    read.map(Some).map_err(|error| failed(&error))
+}
+
+/// Says why the mesh could not be read.
+fn failed(error: &KubernetesError) -> CliError {
+    let mut failure = CliError::of(error);
+    failure.hint = error.hint();
+    failure
+}
+
+/// Tells what the file says otherwise than the cluster.
+pub fn overridden(spec: &FleetSpec, read: &MeshRead) -> Vec<Diagnostic> {
+    read.overridden
+        .iter()
+        .map(
+            |Overridden {
+                 field,
+                 file,
+                 cluster,
+             }| {
+                let text = format!("the file says `{file}`, and the cluster `{cluster}`");
+                let mut diagnostic = Diagnostic::warning(text).with_hint(
+                    "leave it out to take the cluster's; machines may be refused otherwise",
+                );
+                diagnostic.place = spec.place(&["mesh", "kubernetes", field]);
+                diagnostic
+            },
+        )
+        .collect()
+}

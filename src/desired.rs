@@ -63,7 +63,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// Returns what a fleet file means: with a cluster as its mesh, tokens where it says nothing.
-    fn of(spec: &FleetSpec) -> Option<Self> {
+    pub fn of(spec: &FleetSpec) -> Option<Self> {
         let token = match (&spec.identity, &spec.mesh) {
             (Some(Identity::ServiceAccountToken(token)), _) => token.clone(),
             (None, Some(Mesh::Kubernetes(_))) => ServiceAccountToken::default(),

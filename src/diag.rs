@@ -4,10 +4,14 @@
 //!
 //! Invariant: no text of a diagnostic holds the credentials of a URL.
 
+mod code;
+
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
+
+pub use code::Code;
 
 /// How much a diagnostic matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -44,6 +48,9 @@ pub struct Place {
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
+    /// What it is called, where a look at the mesh found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// What is wrong, as a lowercase fragment without period.
     pub summary: String,
     /// Where.
@@ -57,6 +64,7 @@ impl Diagnostic {
     pub fn error(summary: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            code: None,
             summary: masked(&summary.into()),
             place: None,
             hint: None,
@@ -69,6 +77,12 @@ impl Diagnostic {
             severity: Severity::Warning,
             ..Self::error(summary)
         }
+    }
+
+    /// Adds what it is called.
+    pub fn coded(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Adds where.

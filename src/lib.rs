@@ -36,6 +36,7 @@ pub mod mesh;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod preflight;
 pub mod providers;
 pub mod show;
 pub mod spec;

@@ -33,7 +33,7 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         None => {
             let options = args.what.options()?;
             Origin::File(
-                Box::new(load::load(globals, output, Ask::Mesh).await?),
+                Box::new(load::load(globals, output, Ask::Preflight).await?),
                 options,
             )
         }

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::{CliError, Globals};
 use crate::bootstrap;
 use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::engine::Engine;
 use crate::ledger::{Clock, Ledger};
 use crate::mesh::Target;
@@ -59,10 +59,22 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let context = context(globals, &spec, &base_dir);
     let mesh = match ask {
-        Ask::Mesh => mesh::read(&spec, &context).await?,
+        Ask::Mesh | Ask::Preflight => mesh::read(&spec, &context).await?,
         Ask::Nobody => None,
     };
-    let desired = expand(&spec, &named, mesh.as_ref()).map_err(CliError::input)?;
+    let mut found = match (ask, &mesh) {
+        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read).await?,
+        (Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
+    };
+    let desired = match expand(&spec, &named, mesh.as_ref()) {
+        Ok(desired) if found.iter().all(|f| f.severity == Severity::Warning) => desired,
+        Ok(_) => return Err(CliError::input(found)),
+        Err(problems) => {
+            found.extend(problems);
+            return Err(CliError::input(found));
+        }
+    };
+    spec.warnings.extend(found);
     check_sizes(&spec, &desired, &kinds).map_err(CliError::input)?;
     if !globals.simulate {
         let exposed = check_tokens(&spec, &desired, &kinds).map_err(CliError::input)?;

@@ -5,18 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::CliError;
-use crate::diag::Diagnostic;
+use crate::desired::Tokens;
+use crate::diag::{Code, Diagnostic};
 use crate::mesh::kubernetes::{MeshRead, Overridden};
 use crate::mesh::{Backend, Cluster, Kubernetes, KubernetesError, Logins, Target};
 use crate::plan::Context;
+use crate::preflight;
 use crate::spec::FleetSpec;
 use crate::spec::model::{KubernetesMesh, Mesh};
 
 /// Whether a command asks the mesh what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// It does: what it shows or does depends on that.
+    /// It does: what it shows depends on that.
     Mesh,
+    /// It does, and asks also what would be in its way.
+    Preflight,
     /// It does not, and works where no cluster can be reached.
     Nobody,
 }
@@ -87,13 +91,36 @@ pub async fn read(spec: &FleetSpec, context: &Context) -> Result<Option<MeshRead
     let Some(named) = cluster(spec, context) else {
         return Ok(None);
     };
-    let memberships = spec
-        .fleets
-        .values()
-        .filter_map(|fleet| fleet.body.membership.as_ref());
-    let namespaces: BTreeSet<&str> = memberships.map(|m| m.namespace.as_str()).collect();
+    let namespaces = namespaces(spec);
     let read = named.cluster.read_mesh(named.settings, &namespaces).await;
     read.map(Some).map_err(|error| failed(&error))
+}
+
+/// Returns what would be in the way of a fleet file in the mesh that was read.
+pub async fn preflight(
+    spec: &FleetSpec,
+    context: &Context,
+    read: &MeshRead,
+) -> Result<Vec<Diagnostic>, CliError> {
+    let Some(named) = cluster(spec, context) else {
+        return Ok(Vec::new());
+    };
+    let istio = read.facts.revision.namespace.as_str();
+    let live = named.cluster.look_round(istio, &namespaces(spec)).await;
+    let live = live.map_err(|error| failed(&error))?;
+    let tokens = Tokens::of(spec).is_some();
+    Ok(preflight::check(spec, read, &live, tokens))
+}
+
+fn namespaces(spec: &FleetSpec) -> BTreeSet<&str> {
+    let fleets = spec.fleets.values();
+    fleets
+        .filter_map(|fleet| {
+            let membership = fleet.body.membership.as_ref().map(|m| m.namespace.as_str());
+            let external = fleet.body.external.as_ref().map(|e| e.namespace.as_str());
+            membership.or(external)
+        })
+        .collect()
 }
 
 /// Says why the mesh could not be read.
@@ -114,7 +141,7 @@ pub fn overridden(spec: &FleetSpec, read: &MeshRead) -> Vec<Diagnostic> {
                  cluster,
              }| {
                 let text = format!("the file says `{file}`, and the cluster `{cluster}`");
-                let mut diagnostic = Diagnostic::warning(text).with_hint(
+                let mut diagnostic = Diagnostic::warning(text).coded(Code::Overridden).with_hint(
                     "leave it out to take the cluster's; machines may be refused otherwise",
                 );
                 diagnostic.place = spec.place(&["mesh", "kubernetes", field]);

@@ -115,8 +115,8 @@ enum Color {
 enum Command {
     /// Write a fleet file to start from
     Init(init::InitArgs),
-    /// Check the fleet file; touch nothing
-    Validate,
+    /// Check the fleet file, and with --online its mesh; touch nothing
+    Validate(validate::ValidateArgs),
     /// Show what would change in clouds and mesh
     Plan(plan::PlanArgs),
     /// Make clouds and mesh what the fleet file asks for
@@ -145,7 +145,7 @@ pub async fn run(cli: Cli) -> Exit {
     let output = Output::new(globals.format, globals.color, globals.verbose);
     let result = match command {
         Command::Init(args) => init::run(&args, &output),
-        Command::Validate => validate::run(&globals, &output).await,
+        Command::Validate(args) => validate::run(&globals, &args, &output).await,
         Command::Plan(args) => plan::run(&globals, &args, &output).await,
         Command::Apply(args) => apply::run(&globals, &args, &output).await,
         Command::Destroy(args) => destroy::run(&globals, &args, &output).await,

@@ -1,11 +1,15 @@
-//! `meshvm validate`: checks the fleet file; touches nothing.
+//! `meshvm validate`: checks the fleet file, and with --online its mesh; touches nothing.
 
+use std::path::{Path, PathBuf};
+
+use clap::Args;
 use serde::Serialize;
 
 use super::mesh::Ask;
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
 use crate::diag::Diagnostic;
+use crate::preflight::sarif::sarif;
 use crate::show::counted;
 
 #[derive(Serialize)]
@@ -17,8 +21,34 @@ struct Valid<'a> {
     warnings: &'a [Diagnostic],
 }
 
-pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output, Ask::Nobody).await?;
+#[derive(Clone, Debug, Args)]
+pub struct ValidateArgs {
+    /// Also ask the mesh what would be in the way
+    #[arg(long)]
+    online: bool,
+    /// Write what was found into this file, as SARIF
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
+}
+
+pub async fn run(
+    globals: &Globals,
+    args: &ValidateArgs,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let ask = match args.online {
+        true => Ask::Preflight,
+        false => Ask::Nobody,
+    };
+    let loaded = load::load(globals, output, ask).await;
+    if let Some(path) = &args.sarif {
+        let found = match &loaded {
+            Ok(loaded) => &loaded.spec.warnings,
+            Err(error) => &error.diagnostics,
+        };
+        write(path, &sarif(found).to_string())?;
+    }
+    let loaded = loaded?;
     let desired = &loaded.desired;
     let valid = Valid {
         stack: &desired.stack,
@@ -36,4 +66,12 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     };
     output.result(text, &valid)?;
     Ok(Exit::Done)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    std::fs::write(path, text).map_err(|error| {
+        let mut failure = CliError::new(format!("cannot write {}", path.display()));
+        failure.causes.push(error.to_string());
+        failure
+    })
 }

@@ -1,7 +1,7 @@
 //! What makes a fleet's machines members of a cluster's mesh. Pure.
 
 use crate::bootstrap::IstioFiles;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::istio::{self, FilesError, Improvements, Platform, Workload};
 use crate::mesh::kubernetes::MeshRead;
 use crate::spec::model::{Membership, Mesh, SidecarConfig};
@@ -78,18 +78,21 @@ fn improvements(config: &SidecarConfig, provider: &str, membership: &Membership)
 }
 
 fn problem(spec: &FleetSpec, fleet: &str, error: &FilesError) -> Diagnostic {
-    let (path, hint): (&[&str], _) = match error {
+    let (code, path, hint): (_, &[&str], _) = match error {
         FilesError::NoRootCert { .. } => (
+            Some(Code::NoRootCert),
             &["fleets", fleet, "membership", "namespace"],
             "create the namespace, and let the mesh's discoverySelectors include it: the control \
              plane writes the ConfigMap by itself",
         ),
         FilesError::NoGateway => (
+            Some(Code::NoGateway),
             &["mesh", "kubernetes", "eastWest"],
             "install the east-west gateway, or set `mesh.kubernetes.eastWest.address`, or \
              `privateDns: true` where the machines' DNS knows the control plane",
         ),
         FilesError::Annotation { .. } => (
+            None,
             &["fleets", fleet, "membership", "annotations"],
             "write a ProxyConfig in YAML, as in `concurrency: 2`",
         ),
@@ -97,7 +100,8 @@ fn problem(spec: &FleetSpec, fleet: &str, error: &FilesError) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!(
         "the machines of fleet `{fleet}` could not join: {error}"
     ));
-    let diagnostic = diagnostic.with_hint(hint);
+    let mut diagnostic = diagnostic.with_hint(hint);
+    diagnostic.code = code;
     match spec.place(path) {
         Some(place) => diagnostic.at(place),
         None => diagnostic,

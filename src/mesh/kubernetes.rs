@@ -14,23 +14,23 @@
 //!    stack's: its id is part of the request.
 //! 3. What can never succeed is not tried again.
 
+mod calls;
+mod conflict;
 mod connect;
 mod error;
 mod facts;
 mod fields;
 mod kinds;
+mod live;
 mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::{ExponentialBuilder, Retryable as _};
-use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures::FutureExt as _;
 use kube::api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Api, Client};
@@ -42,21 +42,19 @@ use tokio::sync::OnceCell;
 
 use super::{Backend, MeshError, Object, ObjectRef, Owned, SECRET, Seen, TokenFor};
 
+use calls::{attempt, together};
+use conflict::{conflict, is_conflict};
+
 pub use error::KubernetesError;
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
+pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
 
 /// How many objects a page of a listing has, as kubectl asks for.
 const PAGE: u32 = 500;
 
-/// The most requests at the same time: what an API server allows one client without queueing.
-const AT_ONCE: usize = 16;
-
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
-
-/// How often a request is sent again that may succeed the next time.
-const MOST_TRIES: usize = 5;
 
 /// Which cluster, as a plan keeps it. No credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -423,75 +421,10 @@ impl Backend for Kubernetes {
     }
 }
 
-/// Makes calls, many at a time, and returns their answers in order; the first error ends it.
-async fn together<T, E>(calls: Vec<BoxFuture<'_, Result<T, E>>>) -> Result<Vec<T>, E> {
-    stream::iter(calls).buffered(AT_ONCE).try_collect().await
-}
-
-/// Sends a request, and again while that may help; what is sent here may be sent twice.
-async fn attempt<T, F>(action: &str, request: impl Fn() -> F) -> Result<T, KubernetesError>
-where
-    F: Future<Output = Result<T, kube::Error>>,
-{
-    let send = || async {
-        request()
-            .await
-            .map_err(|error| KubernetesError::of(action, error))
-    };
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
-        .with_max_times(MOST_TRIES - 1)
-        .with_jitter();
-    send.retry(pauses)
-        .when(|error| error.class().is_transient())
-        .await
-}
-
 fn resource(kind: &str) -> Result<ApiResource, MeshError> {
     kinds::named(kind).ok_or_else(|| MeshError::UnknownKind {
         kind: kind.to_owned(),
     })
-}
-
-fn is_conflict(error: &KubernetesError) -> bool {
-    match error {
-        KubernetesError::Refused { status, .. } => {
-            status.code == 409
-                && status.details.as_ref().is_some_and(|details| {
-                    details
-                        .causes
-                        .iter()
-                        .any(|cause| cause.reason == "FieldManagerConflict")
-                })
-        }
-        _ => false,
-    }
-}
-
-/// Says which fields others hold, with their values and ours.
-fn conflict(object: &Object, error: &KubernetesError, live: &Value) -> KubernetesError {
-    let causes = match error {
-        KubernetesError::Refused { status, .. } => status.details.as_ref().map(|d| &d.causes),
-        _ => None,
-    };
-    let fields = causes
-        .into_iter()
-        .flatten()
-        .map(|cause| {
-            let theirs = fields::at(live, &cause.field);
-            let ours = fields::at(&object.body, &cause.field);
-            let manager = cause.message.trim_start_matches("conflict with ");
-            format!(
-                "{} is {theirs} by {manager}, and shall be {ours}",
-                cause.field
-            )
-        })
-        .collect();
-    KubernetesError::Conflict {
-        object: object.reference.clone(),
-        fields,
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

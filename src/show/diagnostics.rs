@@ -20,7 +20,15 @@ pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(diagnostic.summary.as_str());
+        let summary = match diagnostic.code {
+            Some(code) => format!("{}: {}", diagnostic.summary, code.why()),
+            None => diagnostic.summary.clone(),
+        };
+        let title = level.primary_title(summary.as_str());
+        let title = match diagnostic.code {
+            Some(code) => title.id(code.as_str()),
+            None => title,
+        };
         let place = diagnostic.place.as_ref();
         let source = place.and_then(|place| Some((place, sources.get(&place.file)?)));
         let hint = diagnostic.hint.as_deref();

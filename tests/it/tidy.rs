@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, each importing only those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "diag",
     "spec",
     "bootstrap",
     "istio",
     "mesh",
     "desired",
+    "preflight",
     "observed",
     "plan",
     "steps",
@@ -27,7 +28,7 @@ const ORDER: [&str; 17] = [
 ];
 
 /// What does no I/O and takes ids, time and chance as arguments.
-const PURE: [&str; 13] = [
+const PURE: [&str; 15] = [
     "src/bootstrap",
     "src/desired",
     "src/desired.rs",
@@ -37,6 +38,8 @@ const PURE: [&str; 13] = [
     "src/mesh/objects.rs",
     "src/observed.rs",
     "src/plan",
+    "src/preflight",
+    "src/preflight.rs",
     "src/show",
     "src/spec",
     "src/steps",

@@ -1,0 +1,47 @@
+//! Fields that two managers want: who has them, and with which values. Pure.
+
+use serde_json::Value;
+
+use super::{KubernetesError, fields};
+use crate::mesh::Object;
+
+/// Returns whether an apply was refused since others hold fields with other values.
+pub(super) fn is_conflict(error: &KubernetesError) -> bool {
+    match error {
+        KubernetesError::Refused { status, .. } => {
+            status.code == 409
+                && status.details.as_ref().is_some_and(|details| {
+                    details
+                        .causes
+                        .iter()
+                        .any(|cause| cause.reason == "FieldManagerConflict")
+                })
+        }
+        _ => false,
+    }
+}
+
+/// Says which fields others hold, with their values and ours.
+pub(super) fn conflict(object: &Object, error: &KubernetesError, live: &Value) -> KubernetesError {
+    let causes = match error {
+        KubernetesError::Refused { status, .. } => status.details.as_ref().map(|d| &d.causes),
+        _ => None,
+    };
+    let fields = causes
+        .into_iter()
+        .flatten()
+        .map(|cause| {
+            let theirs = fields::at(live, &cause.field);
+            let ours = fields::at(&object.body, &cause.field);
+            let manager = cause.message.trim_start_matches("conflict with ");
+            format!(
+                "{} is {theirs} by {manager}, and shall be {ours}",
+                cause.field
+            )
+        })
+        .collect();
+    KubernetesError::Conflict {
+        object: object.reference.clone(),
+        fields,
+    }
+}

@@ -1,0 +1,221 @@
+//! What a cluster has beside the stack, as far as it could get into the stack's way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt as _;
+use k8s_openapi::api::authorization::v1::{
+    SelfSubjectRulesReview, SelfSubjectRulesReviewSpec, SubjectRulesReviewStatus,
+};
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::Api;
+use kube::api::{ListParams, PostParams};
+use kube::core::DynamicObject;
+use meshvm_provider_api::labels;
+
+use super::{Kubernetes, KubernetesError, PAGE, attempt, kinds, together};
+use crate::mesh::MACHINE_LABEL;
+
+/// The label of a namespace with the network that its workloads are in
+/// (<https://istio.io/latest/docs/reference/config/labels/>).
+const NETWORK: &str = "topology.istio.io/network";
+
+/// What a cluster has in the namespaces of a stack.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Live {
+    /// Those of the namespaces that exist.
+    pub namespaces: BTreeMap<String, LiveNamespace>,
+    /// Whether the control plane's namespace says which network it is in.
+    pub network_is_labelled: bool,
+}
+
+/// What a namespace has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveNamespace {
+    /// Its Services.
+    pub services: Vec<LiveService>,
+    /// Its WorkloadEntries.
+    pub entries: Vec<LiveEntry>,
+    /// What this user may do there; `None` when the cluster does not tell.
+    pub rules: Option<Vec<Rule>>,
+}
+
+/// A Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveService {
+    /// Its name.
+    pub name: String,
+    /// The stack that it belongs to.
+    pub stack: Option<String>,
+    /// What it selects by.
+    pub selector: BTreeMap<String, String>,
+    /// The named target ports of its ports.
+    pub target_ports: BTreeSet<String>,
+}
+
+/// A WorkloadEntry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveEntry {
+    /// Its name.
+    pub name: String,
+    /// The machine of the stack that it stands for.
+    pub machine: Option<String>,
+    /// Its address.
+    pub address: String,
+    /// Its network.
+    pub network: String,
+}
+
+/// Something that a user may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The verbs; `*` is all.
+    pub verbs: Vec<String>,
+    /// The groups; `*` is all.
+    pub groups: Vec<String>,
+    /// The resources, with subresources as `a/b`; `*` is all.
+    pub resources: Vec<String>,
+    /// Only objects of these names; of all when empty.
+    pub names: Vec<String>,
+}
+
+impl Kubernetes {
+    /// Looks at the namespaces of a stack.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or this user may not look.
+    pub async fn look_round(
+        &self,
+        istio: &str,
+        namespaces: &BTreeSet<&str>,
+    ) -> Result<Live, KubernetesError> {
+        let mut calls = Vec::new();
+        for &namespace in namespaces {
+            calls.push(self.look_at(namespace).boxed());
+        }
+        let found = together(calls).await?;
+        let named = namespaces.iter().zip(found);
+        let namespaces = named.filter_map(|(&name, found)| Some((name.to_owned(), found?)));
+        let namespaces = namespaces.collect();
+        let control_plane = self.namespace(istio).await?;
+        let labels = control_plane.and_then(|namespace| namespace.metadata.labels);
+        Ok(Live {
+            namespaces,
+            network_is_labelled: labels.is_some_and(|labels| labels.contains_key(NETWORK)),
+        })
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Option<Namespace>, KubernetesError> {
+        let api: Api<Namespace> = Api::all(self.client().await?.clone());
+        let action = format!("read Namespace {name}");
+        attempt(&action, || api.get_opt(name)).await
+    }
+
+    async fn look_at(&self, namespace: &str) -> Result<Option<LiveNamespace>, KubernetesError> {
+        if self.namespace(namespace).await?.is_none() {
+            return Ok(None);
+        }
+        let (services, entries, rules) = futures::try_join!(
+            self.services(namespace),
+            self.entries(namespace),
+            self.rules(namespace)
+        )?;
+        Ok(Some(LiveNamespace {
+            services,
+            entries,
+            rules,
+        }))
+    }
+
+    async fn services(&self, namespace: &str) -> Result<Vec<LiveService>, KubernetesError> {
+        let api: Api<Service> = Api::namespaced(self.client().await?.clone(), namespace);
+        let action = format!("list Services in {namespace}");
+        let mut page = ListParams::default().limit(PAGE);
+        let mut found = Vec::new();
+        loop {
+            let listed = attempt(&action, || api.list(&page)).await?;
+            found.extend(listed.items.into_iter().map(live_service));
+            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page.continue_token = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    async fn entries(&self, namespace: &str) -> Result<Vec<LiveEntry>, KubernetesError> {
+        let Some(resource) = kinds::named("WorkloadEntry") else {
+            return Ok(Vec::new());
+        };
+        let client = self.client().await?.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+        let action = format!("list WorkloadEntries in {namespace}");
+        let mut page = ListParams::default().limit(PAGE);
+        let mut found = Vec::new();
+        loop {
+            let listed = attempt(&action, || api.list(&page)).await?;
+            found.extend(listed.items.into_iter().map(live_entry));
+            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page.continue_token = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    async fn rules(&self, namespace: &str) -> Result<Option<Vec<Rule>>, KubernetesError> {
+        let api: Api<SelfSubjectRulesReview> = Api::all(self.client().await?.clone());
+        let review = SelfSubjectRulesReview {
+            spec: SelfSubjectRulesReviewSpec {
+                namespace: Some(namespace.to_owned()),
+            },
+            ..SelfSubjectRulesReview::default()
+        };
+        let action = format!("ask what this user may do in {namespace}");
+        let how = PostParams::default();
+        let answer = attempt(&action, || api.create(&how, &review)).await?;
+        Ok(answer.status.and_then(known_rules))
+    }
+}
+
+/// Returns the rules of an answer; `None` when it does not have all.
+fn known_rules(status: SubjectRulesReviewStatus) -> Option<Vec<Rule>> {
+    if status.incomplete {
+        return None;
+    }
+    let rules = status.resource_rules.into_iter().map(|rule| Rule {
+        verbs: rule.verbs,
+        groups: rule.api_groups.unwrap_or_default(),
+        resources: rule.resources.unwrap_or_default(),
+        names: rule.resource_names.unwrap_or_default(),
+    });
+    Some(rules.collect())
+}
+
+fn live_service(service: Service) -> LiveService {
+    let mut of_labels = service.metadata.labels.unwrap_or_default();
+    let spec = service.spec.unwrap_or_default();
+    let ports = spec.ports.unwrap_or_default().into_iter();
+    let named = |port: k8s_openapi::api::core::v1::ServicePort| match port.target_port {
+        Some(IntOrString::String(name)) => Some(name),
+        Some(IntOrString::Int(_)) | None => None,
+    };
+    LiveService {
+        name: service.metadata.name.unwrap_or_default(),
+        stack: of_labels.remove(labels::STACK),
+        selector: spec.selector.unwrap_or_default(),
+        target_ports: ports.filter_map(named).collect(),
+    }
+}
+
+fn live_entry(entry: DynamicObject) -> LiveEntry {
+    let mut labels = entry.metadata.labels.unwrap_or_default();
+    let text = |pointer: &str| {
+        let value = entry.data.pointer(pointer).and_then(|value| value.as_str());
+        value.unwrap_or_default().to_owned()
+    };
+    LiveEntry {
+        machine: labels.remove(MACHINE_LABEL),
+        address: text("/spec/address"),
+        network: text("/spec/network"),
+        name: entry.metadata.name.unwrap_or_default(),
+    }
+}

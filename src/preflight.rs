@@ -1,0 +1,199 @@
+//! Preflight: what of a mesh would keep a fleet file from coming true. Pure.
+//!
+//! Everything is found at once, each thing with a code, its place in the file, why it matters and
+//! what to do. What the file alone can tell is found when it is read, and not here.
+
+mod rights;
+pub mod sarif;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic};
+use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, LiveService, MeshRead};
+use crate::spec::model::{Membership, Service};
+use crate::spec::{Fleet, FleetSpec};
+
+/// Checks a fleet file against what was read of its mesh.
+pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, tokens: bool) -> Vec<Diagnostic> {
+    let mut checker = Checker {
+        spec,
+        found: Vec::new(),
+    };
+    checker.mesh(read);
+    for fleet in spec.fleets.values() {
+        let name = fleet.name.as_str();
+        if let Some(membership) = &fleet.body.membership {
+            checker.membership(fleet, membership, read, live);
+        } else if let Some(external) = &fleet.body.external {
+            let path = ["fleets", name, "external", "namespace"];
+            checker.namespace(&path, external.namespace.as_str(), live);
+        }
+    }
+    for (name, namespace) in &live.namespaces {
+        checker.addresses(name, namespace);
+        checker.rights(name, namespace, tokens);
+    }
+    checker.found
+}
+
+struct Checker<'a> {
+    spec: &'a FleetSpec,
+    found: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn add(&mut self, code: Code, diagnostic: Diagnostic, path: &[&str], hint: String) {
+        let mut diagnostic = diagnostic.coded(code).with_hint(hint);
+        diagnostic.place = self.spec.place(path);
+        self.found.push(diagnostic);
+    }
+
+    fn mesh(&mut self, read: &MeshRead) {
+        if read.facts.cluster_id.is_empty() {
+            let text = "the cluster does not say what its name in the mesh is";
+            let hint = "set `mesh.kubernetes.clusterId`, as `Kubernetes`, to what istiod has as \
+                        CLUSTER_ID";
+            let path = ["mesh", "kubernetes"];
+            self.add(
+                Code::NoClusterId,
+                Diagnostic::error(text),
+                &path,
+                hint.to_owned(),
+            );
+        }
+    }
+
+    fn namespace<'l>(
+        &mut self,
+        path: &[&str],
+        namespace: &str,
+        live: &'l Live,
+    ) -> Option<&'l LiveNamespace> {
+        let found = live.namespaces.get(namespace);
+        if found.is_none() {
+            let text = format!("the namespace `{namespace}` does not exist");
+            let hint = format!("`kubectl create namespace {namespace}`");
+            self.add(Code::NoNamespace, Diagnostic::error(text), path, hint);
+        }
+        found
+    }
+
+    fn membership(&mut self, fleet: &Fleet, membership: &Membership, read: &MeshRead, live: &Live) {
+        let name = fleet.name.as_str();
+        let path = ["fleets", name, "membership", "namespace"];
+        let Some(namespace) = self.namespace(&path, membership.namespace.as_str(), live) else {
+            return;
+        };
+        let network = membership.network.as_deref();
+        if network.is_some_and(|network| read.network.as_deref() != Some(network))
+            && read.network.is_none()
+            && !live.network_is_labelled
+        {
+            let text = "the machines' network is not the cluster's, which has no name";
+            let hint = format!(
+                "label the control plane's namespace: `kubectl label namespace {} \
+                 topology.istio.io/network=NAME`, and set `global.network` to the same",
+                read.facts.revision.namespace
+            );
+            let path = ["fleets", name, "membership", "network"];
+            self.add(Code::NoNetwork, Diagnostic::warning(text), &path, hint);
+        }
+        if let Some(service) = &membership.service {
+            self.foreign(name, service, namespace);
+        }
+        self.ports(name, membership, namespace);
+    }
+
+    /// Finds a Service that has the wanted name and is somebody else's.
+    fn foreign(&mut self, fleet: &str, service: &Service, namespace: &LiveNamespace) {
+        let wanted = service.name.as_ref().map_or(fleet, |name| name.as_str());
+        let stack = self.spec.stack.as_str();
+        let other =
+            |found: &LiveService| found.name == wanted && found.stack.as_deref() != Some(stack);
+        if namespace.services.iter().any(other) {
+            let text = format!("the Service `{wanted}` exists and does not belong to the stack");
+            let hint = format!(
+                "name another with `service.name`, or hand it over: `kubectl label service {wanted} \
+                 meshvm-stack={stack}` in its namespace"
+            );
+            let path = ["fleets", fleet, "membership", "service"];
+            self.add(Code::Foreign, Diagnostic::error(text), &path, hint);
+        }
+    }
+
+    /// Finds Services of others that select the machines and want a port that they do not have.
+    fn ports(&mut self, fleet: &str, membership: &Membership, namespace: &LiveNamespace) {
+        for service in &namespace.services {
+            let selects = !service.selector.is_empty()
+                && service
+                    .selector
+                    .iter()
+                    .all(|(key, value)| membership.labels.get(key) == Some(value));
+            if !selects || service.stack.as_deref() == Some(self.spec.stack.as_str()) {
+                continue;
+            }
+            for port in &service.target_ports {
+                if membership.ports.contains_key(port) {
+                    continue;
+                }
+                let text = format!(
+                    "the Service `{}` selects the machines and wants their port `{port}`",
+                    service.name
+                );
+                let hint = format!("add `{port}` with its number to the membership's `ports`");
+                let path = ["fleets", fleet, "membership", "ports"];
+                self.add(Code::PortLost, Diagnostic::error(text), &path, hint);
+            }
+        }
+    }
+
+    /// Finds entries that have one address in one network.
+    fn addresses(&mut self, name: &str, namespace: &LiveNamespace) {
+        let mut first: BTreeMap<(&str, &str), &LiveEntry> = BTreeMap::new();
+        for entry in namespace
+            .entries
+            .iter()
+            .filter(|entry| !entry.address.is_empty())
+        {
+            let key = (entry.network.as_str(), entry.address.as_str());
+            let Some(other) = first.insert(key, entry) else {
+                continue;
+            };
+            let text = format!(
+                "the WorkloadEntries `{}` and `{}` in {name} both have the address {}",
+                other.name, entry.name, entry.address
+            );
+            let hint = "delete the one whose machine is gone".to_owned();
+            self.add(
+                Code::SameAddress,
+                Diagnostic::warning(text),
+                &["fleets"],
+                hint,
+            );
+        }
+    }
+
+    /// Finds what an apply does and this user may not.
+    fn rights(&mut self, name: &str, namespace: &LiveNamespace, tokens: bool) {
+        let Some(rules) = &namespace.rules else {
+            return;
+        };
+        let lacking = rights::lacking(rules, tokens);
+        if lacking.is_empty() {
+            return;
+        }
+        let text = format!(
+            "this user may not, in the namespace `{name}`: {}",
+            lacking.join(", ")
+        );
+        let hint = "grant the role in docs/rbac.md".to_owned();
+        self.add(
+            Code::NotAllowed,
+            Diagnostic::error(text),
+            &["mesh", "kubernetes"],
+            hint,
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! One finding after another, each with its code and its place.
+
+use std::path::Path;
+
+use meshvm_provider_sim::SimKind;
+
+use super::*;
+use crate::mesh::kubernetes::{LiveService, Rule};
+use crate::spec::{Inputs, Source, parse};
+
+const FILE: &str = "\
+apiVersion: meshvm/v1
+stack: shop
+mesh: {kubernetes: {clusterId: mine, network: vms}}
+fleets:
+  web:
+    sim: {}
+    membership:
+      namespace: vm
+      serviceAccount: web
+      labels: {app: web, version: v1}
+      ports: {http: 8080}
+      network: vms
+      service: {ports: [{name: http, port: 80, targetPort: http}]}
+";
+
+fn spec() -> FleetSpec {
+    let inputs = Inputs {
+        files: vec![Source {
+            name: "f".to_owned(),
+            text: FILE.to_owned(),
+        }],
+        base_dir: Path::new("/").to_owned(),
+        ..Inputs::default()
+    };
+    parse(&inputs, &[&SimKind::new()]).unwrap()
+}
+
+fn read() -> MeshRead {
+    let mut read = MeshRead {
+        network: Some("cluster".to_owned()),
+        ..MeshRead::default()
+    };
+    read.facts.cluster_id = "mine".to_owned();
+    read
+}
+
+fn live(namespace: LiveNamespace) -> Live {
+    Live {
+        namespaces: BTreeMap::from([("vm".to_owned(), namespace)]),
+        network_is_labelled: false,
+    }
+}
+
+/// Returns what is found as `CODE LINE SEVERITY`.
+fn found(read: &MeshRead, live: &Live) -> Vec<String> {
+    check(&spec(), read, live, true)
+        .iter()
+        .map(|found| {
+            let code = found.code.unwrap();
+            let line = found.place.as_ref().unwrap().line;
+            assert!(found.hint.is_some(), "{found:?}");
+            format!("{code} {line} {:?}", found.severity)
+        })
+        .collect()
+}
+
+fn service(name: &str, selector: &[(&str, &str)], ports: &[&str]) -> LiveService {
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    LiveService {
+        name: name.to_owned(),
+        stack: None,
+        selector: selector.iter().map(owned).collect(),
+        target_ports: ports.iter().map(|port| (*port).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    let fine = LiveNamespace {
+        services: vec![
+            service("all", &[], &["x"]),
+            service("other", &[("app", "db")], &["x"]),
+            service("same", &[("app", "web")], &["http"]),
+        ],
+        ..LiveNamespace::default()
+    };
+    assert_eq!(found(&read(), &live(fine)), [""; 0]);
+}
+
+#[test]
+fn the_mesh() {
+    let mut read = read();
+    read.facts.cluster_id.clear();
+    read.network = None;
+    let found = found(&read, &live(LiveNamespace::default()));
+    assert_eq!(found, ["MV201 3 Error", "MV205 12 Warning"]);
+}
+
+#[test]
+fn a_namespace_that_is_not_there() {
+    assert_eq!(found(&read(), &Live::default()), ["MV101 8 Error"]);
+}
+
+#[test]
+fn services_of_others() {
+    let services = vec![
+        service("web", &[("app", "web")], &[]),
+        service("admin", &[("version", "v1")], &["admin", "http"]),
+    ];
+    let namespace = LiveNamespace {
+        services: services.clone(),
+        ..LiveNamespace::default()
+    };
+    let all = found(&read(), &live(namespace));
+    assert_eq!(all, ["MV102 13 Error", "MV301 11 Error"]);
+    let own = |mut service: LiveService| {
+        service.stack = Some("shop".to_owned());
+        service
+    };
+    let namespace = LiveNamespace {
+        services: services.into_iter().map(own).collect(),
+        ..LiveNamespace::default()
+    };
+    assert_eq!(found(&read(), &live(namespace)), [""; 0]);
+}
+
+#[test]
+fn entries_with_one_address() {
+    let entry = |name: &str, address: &str, network: &str| LiveEntry {
+        name: name.to_owned(),
+        machine: None,
+        address: address.to_owned(),
+        network: network.to_owned(),
+    };
+    let entries = vec![
+        entry("a", "10.0.0.1", ""),
+        entry("b", "10.0.0.1", "other"),
+        entry("c", "10.0.0.1", ""),
+        entry("d", "", ""),
+        entry("e", "", ""),
+    ];
+    let namespace = LiveNamespace {
+        entries,
+        ..LiveNamespace::default()
+    };
+    assert_eq!(found(&read(), &live(namespace)), ["MV302 4 Warning"]);
+}
+
+#[test]
+fn rights() {
+    let owned = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let rule = |verbs: &[&str], groups: &[&str], resources: &[&str]| Rule {
+        verbs: owned(verbs),
+        groups: owned(groups),
+        resources: owned(resources),
+        names: Vec::new(),
+    };
+    let may = |rules: Vec<Rule>| {
+        let namespace = LiveNamespace {
+            rules: Some(rules),
+            ..LiveNamespace::default()
+        };
+        check(&spec(), &read(), &live(namespace), true)
+    };
+    assert_eq!(may(vec![rule(&["*"], &["*"], &["*"])]), []);
+    let most = vec![
+        rule(&["*"], &["networking.istio.io"], &["*"]),
+        rule(
+            &["get", "list", "create", "patch", "delete"],
+            &[""],
+            &["services", "serviceaccounts"],
+        ),
+        rule(&["create"], &[""], &["secrets"]),
+    ];
+    let found = may(most);
+    assert_eq!(
+        found[0].summary,
+        "this user may not, in the namespace `vm`: create serviceaccounts/token, delete secrets"
+    );
+}
+
+#[test]
+fn sarif_has_rules_and_lines() {
+    let found = check(&spec(), &read(), &Live::default(), true);
+    let log = sarif::sarif(&found);
+    let run = &log["runs"][0];
+    assert_eq!(run["results"][0]["ruleId"], "MV101");
+    let place = &run["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "f");
+    assert_eq!(place["region"]["startLine"], 8);
+    assert_eq!(
+        run["tool"]["driver"]["rules"].as_array().unwrap().len(),
+        Code::ALL.len()
+    );
+}

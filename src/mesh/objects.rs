@@ -21,7 +21,7 @@ const ISTIO: &str = "networking.istio.io/v1";
 
 /// Keeps an entry from its Service until the sidecar reports that its workload is healthy
 /// (<https://istio.io/latest/docs/reference/config/annotations/>).
-const HEALTH_CHECKED: &str = "proxy.istio.io/health-checks-enabled";
+pub const HEALTH_CHECKED: &str = "proxy.istio.io/health-checks-enabled";
 
 /// What a fleet is to the mesh.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use meshvm_provider_api::{Power, Readiness};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, paint};
 use crate::desired::Desired;
-use crate::mesh::MACHINE_LABEL;
+use crate::mesh::objects::HEALTH_CHECKED;
+use crate::mesh::{MACHINE_LABEL, Object};
 use crate::observed::Observed;
 use crate::plan::Plan;
 
@@ -22,6 +24,8 @@ pub struct Status {
     pub fleets: BTreeMap<String, FleetStatus>,
     /// Objects of the mesh that belong to it.
     pub objects: usize,
+    /// Entries in the mesh whose machines do not exist, by name.
+    pub stale: Vec<String>,
     /// Whether an apply would change anything.
     pub pending: bool,
 }
@@ -34,6 +38,49 @@ pub struct FleetStatus {
     pub replicas: Option<u32>,
     /// Its machines.
     pub machines: Vec<MachineStatus>,
+}
+
+/// What the mesh knows of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum MeshState {
+    /// Nothing: it has no entry.
+    Unknown,
+    /// It has an entry, and nobody checks its health.
+    Registered,
+    /// Its sidecar reports that it is healthy.
+    Healthy,
+    /// It takes no traffic: its sidecar reports otherwise, or nothing at all.
+    Unhealthy {
+        /// What is reported.
+        reason: String,
+    },
+}
+
+impl MeshState {
+    /// Reads what an entry says.
+    fn of(entry: &Object) -> Self {
+        let body = &entry.body;
+        let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
+        let mut conditions = conditions.into_iter().flatten();
+        let healthy = conditions.find(|condition| condition["type"] == "Healthy");
+        let checked = &body["metadata"]["annotations"][HEALTH_CHECKED] == "true";
+        let unhealthy = |reason: &str| Self::Unhealthy {
+            reason: reason.to_owned(),
+        };
+        match healthy {
+            Some(condition) if condition["status"] == "True" => Self::Healthy,
+            Some(condition) => match condition["message"].as_str() {
+                Some(message) if !message.is_empty() => unhealthy(message),
+                Some(_) | None => unhealthy("its health check fails"),
+            },
+            // Only a cluster has anybody who would report.
+            None if checked && body["metadata"].get("uid").is_some() => {
+                unhealthy("its sidecar reports nothing")
+            }
+            None => Self::Registered,
+        }
+    }
 }
 
 /// A machine as it stands.
@@ -52,8 +99,8 @@ pub struct MachineStatus {
     pub readiness: Readiness,
     /// Its address.
     pub address: Option<IpAddr>,
-    /// Whether it has an entry in the mesh.
-    pub registered: bool,
+    /// What the mesh knows of it.
+    pub mesh: MeshState,
     /// Whether it is what the file asks for.
     pub current: bool,
 }
@@ -71,10 +118,10 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
             (name.clone(), status)
         })
         .collect();
-    let registered: BTreeSet<&str> = observed
+    let entries: BTreeMap<&str, &Object> = observed
         .objects
         .iter()
-        .filter_map(|seen| seen.object.label(MACHINE_LABEL))
+        .filter_map(|seen| Some((seen.object.label(MACHINE_LABEL)?, &seen.object)))
         .collect();
     let changing: BTreeSet<&str> = plan
         .changes()
@@ -97,7 +144,9 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
                 power: machine.power,
                 readiness: machine.readiness.clone(),
                 address: machine.address,
-                registered: registered.contains(machine.name.as_str()),
+                mesh: entries
+                    .get(machine.name.as_str())
+                    .map_or(MeshState::Unknown, |entry| MeshState::of(entry)),
                 current: !changing.contains(machine.name.as_str()),
             });
     }
@@ -105,6 +154,11 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
         stack: desired.stack.clone(),
         fleets,
         objects: observed.objects.len(),
+        stale: entries
+            .into_keys()
+            .filter(|name| observed.machines.iter().all(|m| m.machine.name != *name))
+            .map(str::to_owned)
+            .collect(),
         pending: !plan.is_empty(),
     }
 }
@@ -143,11 +197,7 @@ pub fn table(status: &Status) -> String {
                 machine.zone.clone(),
                 state(machine),
                 machine.address.map_or("-".to_owned(), |a| a.to_string()),
-                if machine.registered {
-                    paint(ADD, "registered")
-                } else {
-                    paint(FAINT, "-")
-                },
+                mesh(machine),
                 if machine.current {
                     "current".to_owned()
                 } else {
@@ -161,12 +211,14 @@ pub fn table(status: &Status) -> String {
     // Below the table: a long reason would make every line of it long.
     for machine in status.fleets.values().flat_map(|fleet| &fleet.machines) {
         if let Readiness::Failed { reason } = &machine.readiness {
-            text.push_str(&format!(
-                "{} {}: {reason}\n",
-                paint(REMOVE, "✗"),
-                machine.name
-            ));
+            text.push_str(&trouble(&machine.name, reason));
         }
+        if let MeshState::Unhealthy { reason } = &machine.mesh {
+            text.push_str(&trouble(&machine.name, reason));
+        }
+    }
+    for name in &status.stale {
+        text.push_str(&trouble(name, "an entry in the mesh without a machine"));
     }
     text.push_str(&format!(
         "{} in the mesh. {}\n",
@@ -178,6 +230,19 @@ pub fn table(status: &Status) -> String {
         }
     ));
     text
+}
+
+fn trouble(name: &str, reason: &str) -> String {
+    format!("{} {name}: {reason}\n", paint(REMOVE, "✗"))
+}
+
+fn mesh(machine: &MachineStatus) -> String {
+    match machine.mesh {
+        MeshState::Unknown => paint(FAINT, "-"),
+        MeshState::Registered => paint(ADD, "registered"),
+        MeshState::Healthy => paint(ADD, "healthy"),
+        MeshState::Unhealthy { .. } => paint(REMOVE, "unhealthy"),
+    }
 }
 
 fn is_ready(machine: &MachineStatus) -> bool {

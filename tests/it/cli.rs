@@ -138,7 +138,7 @@ fn every_command_speaks_json() {
     assert_keys(&status, &["status", "locked", "warnings", "metrics"]);
     assert_keys(
         &status["status"],
-        &["stack", "fleets", "objects", "pending"],
+        &["stack", "fleets", "objects", "stale", "pending"],
     );
     let machine = &status["status"]["fleets"]["web"]["machines"][0];
     let machine_keys = [
@@ -148,7 +148,7 @@ fn every_command_speaks_json() {
         "power",
         "readiness",
         "address",
-        "registered",
+        "mesh",
         "current",
     ];
     assert_keys(machine, &machine_keys);

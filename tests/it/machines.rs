@@ -104,7 +104,7 @@ fn two_containers_boot_serve_drift_and_go() -> Result<()> {
     let database = &bookinfo.machines("mysqldb")?[0];
     for machine in [ratings, database] {
         assert_eq!(machine["readiness"]["state"], "ready", "{machine}");
-        assert_eq!(machine["registered"], true, "{machine}");
+        assert_eq!(machine["mesh"]["state"], "registered", "{machine}");
         assert_eq!(
             status_of(machine, READY, "/healthz/ready")?,
             200,

@@ -128,7 +128,7 @@ enum Command {
     /// Print every file that would be generated
     Render(render::RenderArgs),
     /// Print the JSON Schema of the fleet file
-    Schema,
+    Schema(schema::SchemaArgs),
     /// Tell what this machine lacks, with the command that mends it
     Doctor,
     /// Break the lock of a run that is gone
@@ -151,7 +151,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Destroy(args) => destroy::run(&globals, &args, &output).await,
         Command::Status => status::run(&globals, &output).await,
         Command::Render(args) => render::run(&globals, &args, &output).await,
-        Command::Schema => schema::run(&output),
+        Command::Schema(args) => schema::run(&args, &output),
         Command::Doctor => doctor::run(&globals, &output).await,
         Command::Unlock(args) => unlock::run(&globals, &args, &output).await,
         Command::Completions(args) => completions::run(&args, &output),

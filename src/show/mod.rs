@@ -5,6 +5,7 @@
 pub mod diagnostics;
 pub mod outcome;
 pub mod plan;
+pub mod reference;
 pub mod status;
 
 use anstyle::{AnsiColor, Style};

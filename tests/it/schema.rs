@@ -6,19 +6,24 @@ use std::process::Command;
 #[test]
 #[cfg(feature = "local")]
 fn the_committed_schema_is_the_programs() -> Result<(), Box<dyn std::error::Error>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/meshvm.schema.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_meshvm"))
-        .arg("schema")
-        .env_clear()
-        .output()?;
-    let printed = String::from_utf8(output.stdout)?;
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &printed)?;
+    for (file, command) in [
+        ("docs/meshvm.schema.json", "schema"),
+        ("docs/fleet-file.md", "schema --markdown"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let output = Command::new(env!("CARGO_BIN_EXE_meshvm"))
+            .args(command.split(' '))
+            .env_clear()
+            .output()?;
+        let printed = String::from_utf8(output.stdout)?;
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &printed)?;
+        }
+        assert!(
+            std::fs::read_to_string(&path)? == printed,
+            "{file} is out of date: run `meshvm {command} > {file}`"
+        );
     }
-    assert!(
-        std::fs::read_to_string(&path)? == printed,
-        "docs/meshvm.schema.json is out of date: run `meshvm schema > docs/meshvm.schema.json`"
-    );
     Ok(())
 }
 

@@ -1,0 +1,81 @@
+//! `meshvm-lab up`: a cluster that serves until a signal comes.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::kube::{Cluster, ClusterError, ClusterOptions, Crds};
+
+/// What to serve.
+#[derive(Debug)]
+pub struct Up {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where to write the kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// The CRDs; those of the lab itself when there are none.
+    pub crds: Option<PathBuf>,
+}
+
+/// Why it does not serve.
+#[derive(Debug, Error)]
+pub enum UpError {
+    /// The cluster does not start.
+    #[error("cannot start the cluster")]
+    Cluster(#[from] ClusterError),
+    /// The kubeconfig cannot be written.
+    #[error("cannot write the kubeconfig {path}", path = path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When the cluster does not start, or its kubeconfig cannot be written.
+pub async fn up(up: Up) -> Result<(), UpError> {
+    // Before anything is served, so that no signal is lost.
+    let mut end = signal(SignalKind::terminate()).map_err(UpError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(UpError::Signals)?;
+    let cluster = Cluster::start(ClusterOptions {
+        listen: up.listen,
+        crds: up.crds.map_or(Crds::Small, Crds::File),
+    })
+    .await?;
+    write(&up.kubeconfig, &cluster.kubeconfig()).map_err(|source| UpError::Kubeconfig {
+        path: up.kubeconfig.clone(),
+        source,
+    })?;
+    println!("serving on {}", cluster.url());
+    println!("export KUBECONFIG={}", up.kubeconfig.display());
+    tokio::select! {
+        _ = end.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    cluster.stop().await;
+    Ok(())
+}
+
+/// Writes a file that only its owner reads, all at once.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // A temporary file is its owner's alone from the first.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}

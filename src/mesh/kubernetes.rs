@@ -97,6 +97,20 @@ pub struct Kubernetes {
 struct Known {
     uid: Option<String>,
     stack: Option<String>,
+    /// Whether meshvm applied it once: without a stack now, it was let go.
+    was_applied: bool,
+}
+
+impl Known {
+    fn is_of(&self, stack: &str) -> bool {
+        self.stack.as_deref() == Some(stack)
+    }
+
+    /// Returns whether a stack may write it. What was let go is taken back, by a machine that is
+    /// adopted again, or that an interrupted run did not let go in the end.
+    fn is_for(&self, stack: &str) -> bool {
+        self.is_of(stack) || (self.stack.is_none() && self.was_applied)
+    }
 }
 
 impl Kubernetes {
@@ -181,13 +195,17 @@ impl Kubernetes {
         }
         let known = found.into_iter().filter_map(|object| {
             let metadata = object.metadata;
-            let stack = metadata
-                .labels
-                .as_ref()
-                .and_then(|l| l.get(labels::STACK))
-                .cloned();
-            let uid = metadata.uid;
-            Some((metadata.name?, Known { uid, stack }))
+            let stack = metadata.labels.as_ref().and_then(|l| l.get(labels::STACK));
+            let managers = metadata.managed_fields.iter().flatten();
+            let known = Known {
+                uid: metadata.uid.clone(),
+                stack: stack.cloned(),
+                was_applied: managers.into_iter().any(|entry| {
+                    entry.manager.as_deref() == Some(MANAGER)
+                        && entry.operation.as_deref() == Some("Apply")
+                }),
+            };
+            Some((metadata.name?, known))
         });
         Ok(known.collect())
     }
@@ -197,6 +215,7 @@ impl Kubernetes {
         &self,
         stack: &str,
         references: impl Iterator<Item = &ObjectRef>,
+        may: fn(&Known, &str) -> bool,
     ) -> Result<BTreeMap<ObjectRef, Known>, MeshError> {
         let mut by_kind: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for reference in references {
@@ -216,7 +235,7 @@ impl Kubernetes {
                     kind: kind.to_owned(),
                     name: name.to_owned(),
                 };
-                if known.stack.as_deref() != Some(stack) {
+                if !may(&known, stack) {
                     return Err(MeshError::Foreign {
                         object: reference,
                         place: self.cluster.to_string(),
@@ -369,8 +388,8 @@ impl Backend for Kubernetes {
     }
 
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
-        let own = self.own(stack, objects.iter().map(|object| &object.reference));
-        let own = own.await?;
+        let references = objects.iter().map(|object| &object.reference);
+        let own = self.own(stack, references, Known::is_for).await?;
         let mut ordered: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
         for object in objects {
             let order = kinds::order(&object.reference.kind);
@@ -399,7 +418,7 @@ impl Backend for Kubernetes {
             calls.push(self.remove_secret(namespace, name).boxed());
         }
         together(calls).await?;
-        let own = self.own(stack, others.into_iter()).await?;
+        let own = self.own(stack, others.into_iter(), Known::is_of).await?;
         let mut ordered: BTreeMap<usize, Vec<(&ObjectRef, &Known)>> = BTreeMap::new();
         for (reference, known) in &own {
             let order = kinds::order(&reference.kind);

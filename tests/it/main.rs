@@ -2,6 +2,7 @@
 
 mod broken;
 mod cli;
+mod cluster;
 mod crash;
 mod golden;
 mod kill;

@@ -1,0 +1,6 @@
+//! Stacks in a mesh of a cluster: the lab's double of a Kubernetes API, under exactly the roles that
+//! are documented.
+
+mod backend;
+mod ground;
+mod program;

@@ -1,0 +1,235 @@
+//! The program against a cluster, from plan to destroy.
+
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::ground::{Ground, NAMESPACE};
+use crate::support::program::{Ran, Sandbox};
+
+const FILE: &str = r#"
+apiVersion: meshvm/v1
+stack: shop
+vars: {replicas: 2, port: 8080}
+mesh: {kubernetes: {context: lab, network: vms}}
+sidecar:
+  version: 1.30.3
+  packages: [{format: deb, arch: amd64, url: "https://example.com/istio-sidecar.deb", sha256: "0000000000000000000000000000000000000000000000000000000000000000"}]
+identity: {serviceAccountToken: {allowTokenInUserData: true}}
+budgets: {destroy: 100%, replace: 100%}
+fleets:
+  web:
+    replicas: "${var.replicas}"
+    sim: {}
+    membership:
+      namespace: vm
+      serviceAccount: web
+      labels: {app: web, version: v1}
+      ports: {http: "${var.port}"}
+      probe: {httpGet: {port: "${var.port}"}}
+      service: {ports: [{name: http, port: 80}]}
+  outside:
+    replicas: 1
+    sim: {}
+    external: {namespace: vm, hosts: [ledger.example], ports: [{name: https, port: 443, protocol: TLS}]}
+"#;
+
+/// Runs the program as the user, beside the cluster that it talks to.
+async fn run(ground: &Ground, sandbox: &Sandbox, line: &str) -> Ran {
+    let args: Vec<&str> = line.split_whitespace().collect();
+    let mut command = sandbox.command(&args);
+    command.env("KUBECONFIG", ground.kubeconfig());
+    let child = command.spawn().unwrap();
+    tokio::task::spawn_blocking(move || crate::support::program::finish(child))
+        .await
+        .unwrap()
+}
+
+async fn names(ground: &Ground, version: &str, kind: &str) -> Vec<String> {
+    let api = ground.api(version, kind, Some(NAMESPACE));
+    let listed = api
+        .list(&ListParams::default().labels("meshvm-stack=shop"))
+        .await
+        .unwrap();
+    listed
+        .items
+        .into_iter()
+        .filter_map(|object| object.metadata.name)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let planned = run(&ground, &sandbox, "plan").await.exits(0);
+    assert!(
+        planned.stdout.contains("mesh: the cluster of context lab"),
+        "{}",
+        planned.stdout
+    );
+    assert!(planned.stderr.contains("user-data"), "{}", planned.stderr);
+    assert_eq!(
+        names(&ground, "v1", "ServiceAccount").await,
+        [""; 0],
+        "a plan writes nothing"
+    );
+    let applied = run(&ground, &sandbox, "apply -y").await.exits(0);
+    assert!(!applied.all().contains("eyJ"), "a token is in the output");
+    let entries = names(&ground, "networking.istio.io/v1", "WorkloadEntry").await;
+    assert_eq!(entries.len(), 3);
+    assert_eq!(names(&ground, "v1", "Secret").await.len(), 2);
+    for (name, bytes) in sandbox.files() {
+        // The simulated cloud stands for what holds user-data; everything else may be shown.
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            name.starts_with(".meshvm/cloud") || !text.contains("eyJ"),
+            "{name} holds a token"
+        );
+    }
+    run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
+
+    let status = run(&ground, &sandbox, "status --format json")
+        .await
+        .exits(0)
+        .json();
+    let machine = &status["status"]["fleets"]["web"]["machines"][0];
+    assert_eq!(
+        machine["mesh"]["state"], "unhealthy",
+        "no sidecar has reported"
+    );
+    let name = machine["name"].as_str().unwrap();
+    let healthy = json!({"status": {"conditions": [{"type": "Healthy", "status": "True"}]}});
+    let api = ground.istio("WorkloadEntry");
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(&healthy))
+        .await
+        .unwrap();
+    let status = run(&ground, &sandbox, "status").await.exits(0);
+    assert!(status.stdout.contains("healthy"), "{}", status.stdout);
+
+    let how = PatchParams {
+        field_manager: Some("kubectl-edit".to_owned()),
+        ..PatchParams::default()
+    };
+    let moved = Patch::Merge(json!({"spec": {"address": "10.9.9.9"}}));
+    api.patch(name, &how, &moved).await.unwrap();
+    let drift = run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(2);
+    assert!(drift.stdout.contains("10.9.9.9"), "{}", drift.stdout);
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(
+        refused.all().contains("--force-conflicts"),
+        "{}",
+        refused.all()
+    );
+    run(&ground, &sandbox, "apply -y --force-conflicts")
+        .await
+        .exits(0);
+
+    let replaced = run(&ground, &sandbox, "plan --var port=9090")
+        .await
+        .exits(0);
+    assert!(replaced.stdout.contains("userData"), "{}", replaced.stdout);
+    run(&ground, &sandbox, "apply -y --var replicas=1")
+        .await
+        .exits(0);
+    assert_eq!(
+        names(&ground, "v1", "Secret").await.len(),
+        1,
+        "its token is revoked"
+    );
+    run(&ground, &sandbox, "destroy -y").await.exits(0);
+    for (version, kind) in [
+        ("v1", "ServiceAccount"),
+        ("v1", "Service"),
+        ("v1", "Secret"),
+        ("networking.istio.io/v1", "WorkloadGroup"),
+        ("networking.istio.io/v1", "WorkloadEntry"),
+        ("networking.istio.io/v1", "ServiceEntry"),
+    ] {
+        assert_eq!(names(&ground, version, kind).await, [""; 0], "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_of_a_machine_are_rendered_for_nobody_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    ground
+        .create(json!({"apiVersion": "v1", "kind": "ServiceAccount",
+                       "metadata": {"name": "web", "namespace": NAMESPACE, "labels": {"meshvm-stack": "shop"}}}))
+        .await;
+    let ran = run(
+        &ground,
+        &sandbox,
+        "render --out out --with-token --target web",
+    )
+    .await
+    .exits(0);
+    assert!(!ran.all().contains("eyJ"));
+    for name in [
+        "cluster.env",
+        "mesh.yaml",
+        "root-cert.pem",
+        "hosts",
+        "istio-token",
+    ] {
+        let path = sandbox.path(format!("out/web/{name}"));
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(
+        sandbox.read("out/web/hosts"),
+        "10.1.2.3 istiod.istio-system.svc\n"
+    );
+    assert!(sandbox.read("out/web/istio-token").starts_with("eyJ"));
+    let env = sandbox.read("out/web/cluster.env");
+    assert!(env.contains("ISTIO_META_NETWORK='vms'\n"), "{env}");
+    assert!(env.contains("CLOUD_PLATFORM='none'\n"), "{env}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_the_way_is_found_before_anything_is_made() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(&FILE.replace("namespace: vm\n", "namespace: gone\n"));
+    // A namespace that is not there is nobody's to read, under the documented roles.
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(
+        refused.stderr.contains("docs/rbac.md"),
+        "{}",
+        refused.stderr
+    );
+
+    sandbox.write("meshvm.yaml", FILE);
+    ground
+        .create(json!({"apiVersion": "v1", "kind": "Service",
+                       "metadata": {"name": "web", "namespace": NAMESPACE},
+                       "spec": {"selector": {"app": "web"}, "ports": [{"name": "admin", "port": 1, "targetPort": "admin"}]}}))
+        .await;
+    let found = run(
+        &ground,
+        &sandbox,
+        "validate --online --sarif found.sarif --format json",
+    )
+    .await
+    .exits(1);
+    let found = found.json();
+    let codes: Vec<&Value> = found["error"]["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| &d["code"])
+        .collect();
+    assert_eq!(codes, ["MV102", "MV301"]);
+    let log: Value = serde_json::from_str(&sandbox.read("found.sarif")).unwrap();
+    assert_eq!(log["runs"][0]["results"][1]["ruleId"], "MV301");
+    run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(
+        !sandbox.path(".meshvm/cloud").exists(),
+        "nothing was touched"
+    );
+    run(&ground, &sandbox, "validate").await.exits(0);
+}

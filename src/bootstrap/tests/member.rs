@@ -128,6 +128,24 @@ fn without_the_platform_s_word_the_machine_looks_itself() {
 }
 
 #[test]
+fn a_platform_that_does_not_answer_is_not_one_that_says_nothing() {
+    let machine = Machine::new();
+    fs::remove_file(machine.path("bin/cloud-init")).unwrap();
+    // As `timeout` ends when its command did not in time.
+    machine.write("bin/cloud-init", "#!/bin/sh\nexit 124\n");
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(machine.path("bin/cloud-init"), executable).unwrap();
+    let text = member(&knowing(&[("IP", MachineValue::Address)]));
+    assert!(!machine.boot(&text).success());
+    let reason = machine.failure("config");
+    assert!(
+        reason.starts_with("cloud-init does not say what the machine's address is"),
+        "{reason}"
+    );
+    assert!(!machine.has(ENV));
+}
+
+#[test]
 fn what_the_platform_says_is_data() {
     let machine = Machine::new();
     let nasty = "it's $(touch \"$FAKE/pwned\") `touch $FAKE/pwned` \\ \"&\" %s";

@@ -1,4 +1,4 @@
-//! Doubles of a Kubernetes API and of istiod, for meshvm's tests and for trying it.
+//! A double of a Kubernetes API, for meshvm's tests and for trying it.
 
 pub mod kube;
 pub mod up;

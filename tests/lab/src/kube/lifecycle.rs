@@ -145,7 +145,10 @@ fn disown(api: &mut Api, place: &Place, gone: impl Fn(&str) -> bool) {
         return;
     };
     let mut object = Value::clone(object);
-    if let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() {
+    if let Some(owners) = object
+        .pointer_mut("/metadata/ownerReferences")
+        .and_then(Value::as_array_mut)
+    {
         owners.retain(|owner| !owner["uid"].as_str().is_some_and(&gone));
         if owners.is_empty()
             && let Some(metadata) = object["metadata"].as_object_mut()
@@ -234,7 +237,10 @@ fn foreground(api: &mut Api, place: &Place, now: Timestamp) {
         .is_empty()
     {
         let mut object = Value::clone(&object);
-        if let Some(all) = object["metadata"]["finalizers"].as_array_mut() {
+        if let Some(all) = object
+            .pointer_mut("/metadata/finalizers")
+            .and_then(Value::as_array_mut)
+        {
             all.retain(|finalizer| finalizer != FOREGROUND);
         }
         let kept = api.store.put(place.kind, place.key.clone(), object);

@@ -33,7 +33,7 @@ pub fn complete(kind: &Kind, object: &mut Value) {
         ("", "Service") => service(object),
         (RBAC, "RoleBinding" | "ClusterRoleBinding") => {
             default(object, "/roleRef/apiGroup", json!(RBAC));
-            let subjects = object["subjects"].as_array_mut();
+            let subjects = object.get_mut("subjects").and_then(Value::as_array_mut);
             for subject in subjects.into_iter().flatten() {
                 if subject["kind"] != "ServiceAccount" && subject.get("apiGroup").is_none() {
                     subject["apiGroup"] = json!(RBAC);
@@ -63,10 +63,16 @@ fn service(object: &mut Value) {
             default(object, field, value);
         }
     }
-    for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
+    for port in object
+        .pointer_mut("/spec/ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         default(port, "/protocol", json!("TCP"));
-        let number = port["port"].clone();
-        default(port, "/targetPort", number);
+        if let Some(number) = port.get("port").cloned() {
+            default(port, "/targetPort", number);
+        }
     }
 }
 

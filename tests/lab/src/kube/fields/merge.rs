@@ -46,23 +46,19 @@ fn merge_lists(
     let old: BTreeMap<Step, &Value> = steps(live, schema, identity).collect();
     let mut all = Vec::with_capacity(live.len().max(applied.len()));
     for (step, value) in steps(applied, schema, identity) {
-        match old.get(&step) {
-            None => all.push(value.clone()),
-            Some(live) => {
-                while let Some((at, item)) = rest.peek() {
-                    if !wanted.contains_key(at) {
-                        all.push((*item).clone());
-                    } else if *at == step {
-                        rest.next();
-                        break;
-                    } else if wanted[at] > wanted[&step] {
-                        break;
-                    }
-                    rest.next();
-                }
-                all.push(merge(schema, live, value));
+        // What is only live comes as early as it can; what is moved is taken out of the way.
+        while let Some((at, item)) = rest.peek() {
+            match wanted.get(at) {
+                None => all.push((*item).clone()),
+                Some(place) if *place > wanted[&step] => break,
+                Some(_) => {}
             }
+            rest.next();
         }
+        all.push(match old.get(&step) {
+            Some(live) => merge(schema, live, value),
+            None => value.clone(),
+        });
     }
     all.extend(
         rest.filter(|(step, _)| !wanted.contains_key(step))

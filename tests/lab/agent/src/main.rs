@@ -1,3 +1,0 @@
-//! A double of Istio's pilot-agent, for meshvm's tests and for trying it.
-
-fn main() {}

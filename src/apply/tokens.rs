@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use meshvm_provider_api::{Batch, ErrorClass, Info, PrivateFile, PrivateFiles, ProviderError};
 use secrecy::ExposeSecret as _;
 
-use crate::bootstrap::{Hidden, TOKEN_FILE, with_private_files};
+use crate::bootstrap::{TOKEN_FILE, with_private_files};
 use crate::desired::DesiredFleet;
 use crate::mesh::{Backend, TokenFor};
 use crate::plan::Plan;
@@ -50,18 +50,13 @@ pub async fn expose(
         return Err(invalid("a token cannot be handed to this machine alone"));
     }
     let files = private.of(&batch.key.machine_name(fleet, 0)).await?;
-    let hidden: Vec<(&str, Hidden)> = files
+    let files: Vec<_> = files
         .iter()
-        .map(|file| {
-            (
-                file.name.as_str(),
-                Hidden::new(file.content.expose_secret()),
-            )
-        })
+        .map(|file| (file.name.as_str(), file.content.clone()))
         .collect();
-    let exposed = with_private_files(&batch.user_data, &hidden)
+    let exposed = with_private_files(&batch.user_data, &files)
         .map_err(|error| invalid("the token does not fit the user-data").with_source(error))?;
-    batch.user_data = exposed.expose().to_owned();
+    batch.user_data = exposed.expose_secret().to_owned();
     Ok(true)
 }
 

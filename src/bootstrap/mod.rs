@@ -35,7 +35,7 @@ mod tests;
 
 pub use encode::{Encoded, TooLarge, encode};
 pub use istio::{HostAddress, Hosts, IstioFiles, MachineValue, TOKEN_FILE};
-pub use private::{Hidden, PrivateError, with_private_files};
+pub use private::{PrivateError, with_private_files};
 pub use render::{RenderError, render};
 
 use crate::spec::model::{Arch, Bootstrap, Package, PackageFormat, Sidecar};

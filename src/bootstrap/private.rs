@@ -7,10 +7,9 @@
 //!
 //! The content is in no log, argument or error, and in what is returned alone.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -33,28 +32,6 @@ const TYPES: [(&str, &str); 9] = [
     ("#cloud-boothook", "text/cloud-boothook"),
     ("## template: jinja", "text/jinja2"),
 ];
-
-/// A text that is not shown by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the text.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden(…)")
-    }
-}
 
 /// Why private files cannot be put into user-data.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -87,15 +64,15 @@ pub enum PrivateError {
 /// A name or a content that cannot be handed over.
 pub fn with_private_files(
     user_data: &str,
-    files: &[(&str, Hidden)],
-) -> Result<Hidden, PrivateError> {
+    files: &[(&str, SecretString)],
+) -> Result<SecretString, PrivateError> {
     for (name, content) in files {
         let is_fine = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-');
         if !name.chars().all(is_fine) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             let name = (*name).to_owned();
             return Err(PrivateError::Name { name });
         }
-        if content.expose().contains('\0') {
+        if content.expose_secret().contains('\0') {
             let name = (*name).to_owned();
             return Err(PrivateError::Nul { name });
         }
@@ -103,8 +80,8 @@ pub fn with_private_files(
     let values: Vec<_> = files
         .iter()
         .map(|(name, content)| {
-            let sha256 = hex(content.expose());
-            json!({"name": name, "content": content.expose(), "sha256": sha256})
+            let sha256 = hex(content.expose_secret());
+            json!({"name": name, "content": content.expose_secret(), "sha256": sha256})
         })
         .collect();
     let boothook = fill(BOOTHOOK, Author::Meshvm, &json!({"files": values}))?;
@@ -112,10 +89,11 @@ pub fn with_private_files(
     // No line of a part can be this: it would have to know its own hash.
     let boundary = format!("meshvm-{}", hex(&parts.concat()));
     let [first, second] = parts;
-    Ok(Hidden(format!(
+    let message = format!(
         "Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n\
          --{boundary}\n{first}\n--{boundary}\n{second}\n--{boundary}--\n"
-    )))
+    );
+    Ok(message.into())
 }
 
 /// Writes a text as a part of a message (RFC 2046).

@@ -42,16 +42,13 @@ use tokio::sync::OnceCell;
 
 use super::{Backend, MeshError, Object, ObjectRef, Owned, SECRET, Seen, TokenFor};
 
-use calls::{attempt, together};
+use calls::{PAGE, attempt, pages, together};
 use conflict::{conflict, is_conflict};
 
 pub use error::KubernetesError;
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
-
-/// How many objects a page of a listing has, as kubectl asks for.
-const PAGE: u32 = 500;
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
@@ -141,25 +138,7 @@ impl Kubernetes {
     ) -> Result<Vec<DynamicObject>, KubernetesError> {
         let api: Api<DynamicObject> = Api::all_with(self.client().await?.clone(), resource);
         let action = format!("list {}", resource.plural);
-        let mut found = Vec::new();
-        let mut page = ListParams::default().labels(selector).limit(PAGE);
-        loop {
-            let listed = attempt(&action, || api.list(&page)).await;
-            let listed = match listed {
-                // The listing took longer than the server keeps its beginning.
-                Err(error) if error.code() == Some(410) && page.continue_token.is_some() => {
-                    found.clear();
-                    page.continue_token = None;
-                    continue;
-                }
-                other => other?,
-            };
-            found.extend(listed.items);
-            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page.continue_token = Some(token),
-                None => return Ok(found),
-            }
-        }
+        pages(&api, &action, ListParams::default().labels(selector)).await
     }
 
     /// Returns which of some objects of one kind and namespace exist, and whose they are.

@@ -207,12 +207,24 @@ impl Maker<'_> {
                 value
             })
             .collect();
+        self.selecting(hosts, addresses, &ports, json!(membership.labels))
+    }
+
+    /// Makes a ServiceEntry that selects machines.
+    fn selecting(
+        &self,
+        hosts: &[String],
+        addresses: &[String],
+        ports: &[Value],
+        selector: Value,
+    ) -> Object {
         let mut spec = json!({
             "hosts": hosts,
             "ports": ports,
+            // Also machines that are no members: their entries say that they take no mutual TLS.
             "location": "MESH_INTERNAL",
             "resolution": "STATIC",
-            "workloadSelector": {"labels": membership.labels},
+            "workloadSelector": {"labels": selector},
         });
         if !addresses.is_empty() {
             spec["addresses"] = json!(addresses);

@@ -4,11 +4,12 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::machine::{Machine, mode};
 use super::user_data::check;
 use super::{full, member, plain};
-use crate::bootstrap::{Hidden, PrivateError, with_private_files};
+use crate::bootstrap::{PrivateError, with_private_files};
 
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.'$(x)`y`\\.c2lnbmF0dXJl";
 const OWN: &str = "root/var/lib/meshvm/private/istio-token";
@@ -20,8 +21,8 @@ struct Part {
 }
 
 /// Reads a multipart message (RFC 2046).
-fn parts(message: &Hidden) -> Vec<Part> {
-    let (headers, body) = message.expose().split_once("\n\n").unwrap();
+fn parts(message: &SecretString) -> Vec<Part> {
+    let (headers, body) = message.expose_secret().split_once("\n\n").unwrap();
     let boundary = headers.split_once("boundary=\"").unwrap().1;
     let boundary = boundary.split_once('"').unwrap().0;
     assert!(
@@ -56,12 +57,12 @@ fn read(piece: &str) -> Part {
     }
 }
 
-fn with_token(user_data: &str, token: &str) -> Hidden {
-    with_private_files(user_data, &[("istio-token", Hidden::new(token))]).unwrap()
+fn with_token(user_data: &str, token: &str) -> SecretString {
+    with_private_files(user_data, &[("istio-token", token.into())]).unwrap()
 }
 
 /// Does what cloud-init does at a boot with the boothook of a user-data.
-fn boot_hook(machine: &Machine, message: &Hidden) {
+fn boot_hook(machine: &Machine, message: &SecretString) {
     let hook = String::from_utf8(parts(message).remove(1).body).unwrap();
     let hook = hook.strip_prefix("#cloud-boothook").unwrap().trim_start();
     assert!(hook.starts_with("#!/bin/sh\n"));
@@ -112,7 +113,12 @@ fn the_user_data_stays_as_it_is() {
         assert_eq!(parts[0].body, user_data.as_bytes());
         assert_eq!(parts[1].content_type, "text/cloud-boothook");
         assert_eq!(parts.len(), 2);
-        assert_eq!(message, with_token(&user_data, TOKEN), "not the same bytes");
+        let again = with_token(&user_data, TOKEN);
+        assert_eq!(
+            message.expose_secret(),
+            again.expose_secret(),
+            "not the same bytes"
+        );
     }
 }
 
@@ -129,8 +135,8 @@ fn a_message_becomes_a_part_with_its_own_headers() {
 fn the_boothook_writes_the_files_for_root_alone() {
     let machine = Machine::new();
     let tokens = [
-        ("istio-token", Hidden::new(TOKEN)),
-        ("other.pem", Hidden::new("a\nb\n\n")),
+        ("istio-token", TOKEN.into()),
+        ("other.pem", "a\nb\n\n".into()),
     ];
     let message = with_private_files(&plain(), &tokens).unwrap();
     boot_hook(&machine, &message);
@@ -183,12 +189,12 @@ fn names_that_lead_elsewhere_are_refused_and_nothing_is_shown() {
     for bad in [
         "", ".", "..", "a/b", "../x", ".hidden", "A", "a b", "-x", "a\nb",
     ] {
-        let error = with_private_files("#!", &[(bad, Hidden::new(TOKEN))]).unwrap_err();
+        let error = with_private_files("#!", &[(bad, TOKEN.into())]).unwrap_err();
         let name = bad.to_owned();
         assert_eq!(error, PrivateError::Name { name });
     }
-    let error = with_private_files("#!", &[("a", Hidden::new("secret\0"))]).unwrap_err();
+    let error = with_private_files("#!", &[("a", "secret\0".into())]).unwrap_err();
     assert_eq!(error.to_string(), "the private file `a` holds a NUL byte");
     let message = with_token(&plain(), TOKEN);
-    assert_eq!(format!("{message:?}"), "Hidden(…)");
+    assert!(!format!("{message:?}").contains(TOKEN));
 }

@@ -8,11 +8,12 @@ use meshvm_provider_api::UserDataRules;
 use sha2::{Digest as _, Sha256};
 use tempfile::tempdir;
 
+use secrecy::ExposeSecret as _;
+
 use super::machine::CloudConfig;
 use super::{file, full, hostile_values, hosts, istio, rendered, script_of, sidecar};
 use crate::bootstrap::{
-    Hidden, IstioFiles, RenderError, Request, SCRIPT_PATH, TOKEN_FILE, encode, render,
-    with_private_files,
+    IstioFiles, RenderError, Request, SCRIPT_PATH, TOKEN_FILE, encode, render, with_private_files,
 };
 use crate::spec::model::{Arch, Bootstrap, Package, PackageFormat};
 
@@ -145,12 +146,9 @@ fn a_typical_member_fits_into_the_smallest_cloud() {
         ..full()
     };
     let rendered = rendered(Some(&sidecar), &ordinary(), Some(&member));
-    let with_token = with_private_files(
-        &rendered.user_data,
-        &[(TOKEN_FILE, Hidden::new(noise(1100)))],
-    )
-    .unwrap();
-    for user_data in [rendered.user_data.as_str(), with_token.expose()] {
+    let with_token =
+        with_private_files(&rendered.user_data, &[(TOKEN_FILE, noise(1100).into())]).unwrap();
+    for user_data in [rendered.user_data.as_str(), with_token.expose_secret()] {
         let encoded = encode(user_data, &AWS).unwrap();
         println!(
             "{} bytes of user-data, {} for the cloud, gzip: {}",

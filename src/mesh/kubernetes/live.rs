@@ -13,7 +13,7 @@ use kube::api::{ListParams, PostParams};
 use kube::core::DynamicObject;
 use meshvm_provider_api::labels;
 
-use super::{Kubernetes, KubernetesError, PAGE, attempt, kinds, together};
+use super::{Kubernetes, KubernetesError, attempt, kinds, pages, together};
 use crate::mesh::MACHINE_LABEL;
 
 /// The label of a namespace with the network that its workloads are in
@@ -130,16 +130,8 @@ impl Kubernetes {
     async fn services(&self, namespace: &str) -> Result<Vec<LiveService>, KubernetesError> {
         let api: Api<Service> = Api::namespaced(self.client().await?.clone(), namespace);
         let action = format!("list Services in {namespace}");
-        let mut page = ListParams::default().limit(PAGE);
-        let mut found = Vec::new();
-        loop {
-            let listed = attempt(&action, || api.list(&page)).await?;
-            found.extend(listed.items.into_iter().map(live_service));
-            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page.continue_token = Some(token),
-                None => return Ok(found),
-            }
-        }
+        let found = pages(&api, &action, ListParams::default()).await?;
+        Ok(found.into_iter().map(live_service).collect())
     }
 
     async fn entries(&self, namespace: &str) -> Result<Vec<LiveEntry>, KubernetesError> {
@@ -149,16 +141,8 @@ impl Kubernetes {
         let client = self.client().await?.clone();
         let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
         let action = format!("list WorkloadEntries in {namespace}");
-        let mut page = ListParams::default().limit(PAGE);
-        let mut found = Vec::new();
-        loop {
-            let listed = attempt(&action, || api.list(&page)).await?;
-            found.extend(listed.items.into_iter().map(live_entry));
-            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page.continue_token = Some(token),
-                None => return Ok(found),
-            }
-        }
+        let found = pages(&api, &action, ListParams::default()).await?;
+        Ok(found.into_iter().map(live_entry).collect())
     }
 
     async fn rules(&self, namespace: &str) -> Result<Option<Vec<Rule>>, KubernetesError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{ISTIO, Maker, Object};
+use super::{Maker, Object};
 use crate::spec::model::External;
 
 /// Tells clients in the mesh that an endpoint takes no mutual TLS
@@ -34,18 +34,7 @@ pub(super) fn service_entry(maker: &Maker<'_>, external: &External) -> Object {
             value
         })
         .collect();
-    let mut spec = json!({
-        "hosts": hosts,
-        "ports": ports,
-        // Clients are told by the endpoints' label that these take no mutual TLS.
-        "location": "MESH_INTERNAL",
-        "resolution": "STATIC",
-        "workloadSelector": {"labels": {SELECTED: maker.fleet}},
-    });
-    if !addresses.is_empty() {
-        spec["addresses"] = json!(addresses);
-    }
-    maker.own("ServiceEntry", maker.fleet, ISTIO, spec)
+    maker.selecting(hosts, addresses, &ports, json!({SELECTED: maker.fleet}))
 }
 
 /// Makes what the entries of all its machines have in common.

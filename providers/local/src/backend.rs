@@ -27,10 +27,12 @@ pub(crate) trait Backend: Send + Sync {
     /// `others` are all machines there are, and the caller holds the lock of the data folder.
     fn own_address(&self, others: &[Entry]) -> Result<Option<Ipv4Addr>, LocalError>;
 
-    /// Fills the folder of a new machine with its disk. It has no name yet.
+    /// Puts the disk into the folder of a new machine, which has no name yet.
     fn furnish(&self, entry: &Entry) -> Result<(), LocalError>;
 
-    /// Writes the seed of a machine that was never started; again replaces it.
+    /// Writes the seed of a machine that does not run, in place of the one that it has.
+    ///
+    /// A killed process leaves one of the two.
     fn write_seed(&self, entry: &Entry, seed: &Seed) -> Result<(), LocalError>;
 
     /// Starts a machine, and returns once it runs; the process lives on without this one.

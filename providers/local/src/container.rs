@@ -58,8 +58,8 @@ pub(crate) const BUILD_TOOLS: [Tool; 2] = [Tool::Mmdebstrap, Tool::AptConfig];
 const REPORT: &str = "var/lib/meshvm/result.json";
 /// The most bytes of a report.
 const REPORT_LIMIT: u64 = 1 << 16;
-/// Where cloud-init looks for a seed.
-const SEED: &str = "var/lib/cloud/seed/nocloud";
+/// Where cloud-init looks for a seed: the folder that holds it, and its own name.
+const SEED: (&str, &str) = ("var/lib/cloud/seed", "nocloud");
 
 /// A container could not be made or run.
 #[derive(Debug, thiserror::Error)]
@@ -283,17 +283,13 @@ fn furnish(base: &Path, entry: &Entry) -> Result<(), FileError> {
     files::sync(&upper)
 }
 
-/// Writes the seed of a machine that was never started.
+/// Writes the seed of a machine that does not run.
 fn write_seed(entry: &Entry, seed: &Seed) -> Result<(), FileError> {
     let upper = entry.folder.join("upper");
-    let (parent, last) = SEED.rsplit_once('/').unwrap_or((SEED, ""));
-    let folder = files::folders(&upper, parent, 0o755)?.join(last);
-    files::remove_tree(&folder)?;
-    files::folder(&folder, 0o700)?;
-    for (name, text) in seed.files() {
-        files::write(&folder.join(name), text.as_bytes(), 0o600)?;
-    }
-    seed.write_private(&folder)?;
+    let (parent, last) = SEED;
+    let parent = files::folders(&upper, parent, 0o755)?;
+    let folder = files::folders(&parent, last, 0o700)?;
+    seed.write(&folder)?;
     files::sync(&folder)
 }
 

@@ -103,6 +103,12 @@ pub(crate) enum LocalError {
         /// The machine.
         name: String,
     },
+    /// A machine went while its private files were made.
+    #[error("machine {name} was deleted meanwhile")]
+    Went {
+        /// The machine.
+        name: String,
+    },
     /// An attribute cannot be changed on a machine that exists.
     #[error("`{attribute}` cannot be changed on a machine that exists")]
     Fixed {
@@ -133,7 +139,7 @@ impl LocalError {
                 ErrorClass::Conflict
             }
             Self::Gone { .. } => ErrorClass::NotFound,
-            Self::Busy { .. } => ErrorClass::Unavailable,
+            Self::Busy { .. } | Self::Went { .. } => ErrorClass::Unavailable,
         }
     }
 
@@ -163,7 +169,8 @@ impl LocalError {
             | Self::NameUsed { .. }
             | Self::NotOwned { .. }
             | Self::Gone { .. }
-            | Self::Busy { .. } => None,
+            | Self::Busy { .. }
+            | Self::Went { .. } => None,
         }
     }
 }

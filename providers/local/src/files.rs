@@ -117,11 +117,19 @@ pub(crate) fn folder(path: &Path, mode: u32) -> Result<(), FileError> {
 }
 
 /// Makes every missing folder from `top` (which exists) down along `below`, with this mode.
+///
+/// None of them may be a link: the root of a machine can have put one there, to anywhere.
 pub(crate) fn folders(top: &Path, below: &str, mode: u32) -> Result<PathBuf, FileError> {
     let mut path = top.to_owned();
     for part in below.split('/') {
         path.push(part);
         folder(&path, mode)?;
+        let metadata = fs::symlink_metadata(&path).map_err(doing("read", &path))?;
+        if !metadata.is_dir() {
+            return Err(doing("go through", &path)(
+                io::ErrorKind::NotADirectory.into(),
+            ));
+        }
     }
     Ok(path)
 }
@@ -256,6 +264,12 @@ mod tests {
             assert!(read(below).is_err(), "{below}");
         }
         assert!(read_untrusted(top.path(), "real/result", 3).is_err());
+        assert!(folders(top.path(), "real/new", 0o700).is_ok());
+        for below in ["link", "link/new"] {
+            let error = folders(top.path(), below, 0o700).unwrap_err();
+            assert!(error.to_string().ends_with("/link"), "{error}");
+        }
+        assert!(!outside.path().join("new").exists());
     }
 
     #[test]

@@ -24,6 +24,8 @@
 //! 1. What runs has a record: it is written before anything is started.
 //! 2. Whether a machine runs is asked of the kernel, and never remembered.
 //! 3. Deleting the last machine puts this computer back as it was, but for cached images.
+//! 4. A machine's private files are on its seed, which only root inside and whoever owns the
+//!    data folder can read, and go with it.
 //!
 //! On a computer that systemd runs, containers are transient units made with
 //! `systemd-run`; elsewhere they are processes of their own in cgroups made here.

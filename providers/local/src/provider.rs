@@ -63,11 +63,12 @@ impl Provider for LocalProvider {
         batch: &Batch,
         private: &dyn PrivateFiles,
     ) -> Result<Created, ProviderError> {
-        // Nobody else makes machines of the same batch meanwhile: that is the engine's promise.
+        // No lock is held meanwhile: that nobody else makes machines of the same batch is the
+        // engine's promise, and what goes all the same is noticed.
         let asked = batch.clone();
-        let unstarted = self.run(move |host| host.unstarted(&asked)).await?;
+        let wanted = self.run(move |host| host.wanted(&asked)).await?;
         let mut files = BTreeMap::new();
-        for name in unstarted {
+        for name in wanted {
             let own = private.of(&name).await?;
             files.insert(name, own);
         }

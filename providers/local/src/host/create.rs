@@ -4,6 +4,11 @@
 //! machine's alone; then every machine that was never started is started. A
 //! process that is killed in between leaves machines that are stopped, and the
 //! same batch again starts them.
+//!
+//! A machine has its private files from the moment that it has a record: whatever
+//! starts it, it has a whole seed. They may run out, or be replaced where they
+//! come from, so a batch that finds a machine which was never started replaces
+//! them before it starts it. A machine that runs keeps those that it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -23,17 +28,38 @@ use crate::seed::Seed;
 use crate::settings::{BackendChoice, BackendKind};
 use crate::store::{self, Entry};
 
+/// The files that each machine alone may see, by its name.
+pub(crate) type Private = BTreeMap<String, Vec<PrivateFile>>;
+
 impl Host {
-    /// Makes the machines of a batch, or finishes making them.
+    /// Returns the machines that [`Host::create`] would make or start, and so needs private files of.
     ///
-    /// `private` has the files that each machine alone may see, by its name.
-    pub fn create(
-        &self,
-        batch: &Batch,
-        private: BTreeMap<String, Vec<PrivateFile>>,
-    ) -> Result<Created, LocalError> {
+    /// A request that would be refused is refused here, before any are made.
+    pub fn wanted(&self, batch: &Batch) -> Result<Vec<String>, LocalError> {
+        let making = self.making(batch)?;
+        let mut wanted = Vec::new();
+        for name in names(batch) {
+            let is_wanted = match self.store.entry(&name)? {
+                None => true,
+                Some(entry) => {
+                    check_owner(&entry, &making)?;
+                    match entry.record.phase {
+                        Phase::Made => false,
+                        Phase::Deleting => true,
+                        Phase::Making => !self.backend(entry.record.backend)?.is_running(&entry)?,
+                    }
+                }
+            };
+            if is_wanted {
+                wanted.push(name);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Checks a request, and makes ready what all its machines have in common.
+    fn making<'b>(&self, batch: &'b Batch) -> Result<Making<'b>, LocalError> {
         check(batch)?;
-        media::check_names(private.values().flatten().map(|file| file.name.as_str()))?;
         let mut settings = read_settings(&batch.template)?;
         let request = request_hash(batch).map_err(|source| LocalError::Request { source })?;
         let (backend, _) = self.choose(&settings)?;
@@ -42,16 +68,24 @@ impl Host {
             BackendKind::Container => BackendChoice::Container,
             BackendKind::Vm => BackendChoice::Vm,
         };
-        let making = Making {
+        Ok(Making {
             batch,
             request,
             backend,
             image,
             settings,
             created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        };
+        })
+    }
+
+    /// Makes the machines of a batch, or finishes making them.
+    ///
+    /// `private` has the files of those that [`Host::wanted`] returned.
+    pub fn create(&self, batch: &Batch, mut private: Private) -> Result<Created, LocalError> {
+        media::check_names(private.values().flatten().map(|file| file.name.as_str()))?;
+        let making = self.making(batch)?;
         self.finish_deletes(&making)?;
-        let entries = self.record(&making)?;
+        let entries = self.record(&making, &mut private)?;
         let started = each(&entries, |entry| self.make(entry, batch, &private));
         let mut created = Created {
             machines: Vec::new(),
@@ -73,19 +107,6 @@ impl Host {
         }
     }
 
-    /// Returns the machines of a batch that were never started, or do not exist.
-    pub fn unstarted(&self, batch: &Batch) -> Result<Vec<String>, LocalError> {
-        let mut unstarted = Vec::new();
-        for name in names(batch) {
-            let phase = self.store.entry(&name)?.map(|entry| entry.record.phase);
-            match phase {
-                Some(Phase::Made) => {}
-                Some(Phase::Making | Phase::Deleting) | None => unstarted.push(name),
-            }
-        }
-        Ok(unstarted)
-    }
-
     /// Finishes deleting machines of this batch whose deletion was killed, as their names are wanted.
     fn finish_deletes(&self, making: &Making<'_>) -> Result<(), LocalError> {
         for name in names(making.batch) {
@@ -99,8 +120,8 @@ impl Host {
         Ok(())
     }
 
-    /// Writes the records of all machines of the batch that have none.
-    fn record(&self, making: &Making<'_>) -> Result<Vec<Entry>, LocalError> {
+    /// Writes the records of all machines of the batch that have none, and takes their files.
+    fn record(&self, making: &Making<'_>, private: &mut Private) -> Result<Vec<Entry>, LocalError> {
         let batch = making.batch;
         let _lock = self.store.lock()?;
         self.store.sweep()?;
@@ -108,7 +129,10 @@ impl Host {
         let mut missing = Vec::new();
         for name in names(batch) {
             match self.store.entry(&name)? {
-                None => missing.push(name),
+                None => match private.remove(&name) {
+                    Some(files) => missing.push((name, files)),
+                    None => return Err(LocalError::Went { name }),
+                },
                 Some(entry) => {
                     check_owner(&entry, making)?;
                     if entry.record.phase == Phase::Deleting {
@@ -125,12 +149,12 @@ impl Host {
         for file in &batch.media {
             kept.push(media::keep(&self.data_dir, file)?);
         }
-        let add = |name, address| self.add(making, name, address, &kept);
+        let add = |name, address, files| self.add(making, name, address, files, &kept);
         if !self.backend(making.backend)?.has_addresses() {
             let mut others = self.store.entries()?;
-            for name in missing {
+            for (name, files) in missing {
                 let address = self.backend(making.backend)?.own_address(&others)?;
-                let entry = add(name, address)?;
+                let entry = add(name, address, files)?;
                 others.push(entry.clone());
                 entries.push(entry);
             }
@@ -144,18 +168,18 @@ impl Host {
         let shared = Shared::lock()?;
         let mut plan = self.network.plan(&shared, !taken.is_empty())?;
         let mut addresses = Vec::new();
-        for name in missing {
+        for (name, files) in missing {
             let subnet = plan.subnet;
             let (address, next) = subnet
                 .allocate(plan.next, &taken)
                 .ok_or(NetworkError::Full { subnet })?;
             taken.insert(address);
             plan.next = next;
-            addresses.push((name, address));
+            addresses.push((name, address, files));
         }
         self.network.write(&plan)?;
-        for (name, address) in addresses {
-            entries.push(add(name, Some(address))?);
+        for (name, address, files) in addresses {
+            entries.push(add(name, Some(address), files)?);
         }
         // After the records: who deletes the last of them takes the network down.
         self.network.up(&shared)?;
@@ -167,12 +191,15 @@ impl Host {
         making: &Making<'_>,
         name: String,
         address: Option<Ipv4Addr>,
+        files: Vec<PrivateFile>,
         kept: &[PathBuf],
     ) -> Result<Entry, LocalError> {
         let backend = self.backend(making.backend)?;
         let record = Record::new(making, name, address, Uuid::new_v4());
+        let seed = Seed::new(&record, &making.batch.user_data, files);
         self.store.add(record, |entry| {
             backend.furnish(entry)?;
+            backend.write_seed(entry, &seed)?;
             if !kept.is_empty() {
                 media::link(kept, &entry.folder.join(media::FOLDER))?;
             }
@@ -182,13 +209,12 @@ impl Host {
 
     /// Starts a machine that was never started; `None` when it was deleted meanwhile.
     ///
-    /// Its seed is written only now: what a killed process left of it may be half written, and the
-    /// private files in it may have run out.
+    /// What `private` still has of it replaces the files that a killed process gave it.
     fn make(
         &self,
         entry: &Entry,
         batch: &Batch,
-        private: &BTreeMap<String, Vec<PrivateFile>>,
+        private: &Private,
     ) -> Result<Option<Machine>, LocalError> {
         if entry.record.phase == Phase::Made {
             return self.look(entry);
@@ -202,10 +228,10 @@ impl Host {
             Phase::Deleting => return Ok(None),
             Phase::Making => {
                 let backend = self.backend(entry.record.backend)?;
-                if !backend.is_running(entry)? {
-                    let files = private.get(&entry.record.name).cloned();
-                    let seed =
-                        Seed::new(&entry.record, &batch.user_data, files.unwrap_or_default());
+                if let Some(files) = private.get(&entry.record.name) {
+                    // A start that the killed process began may still be under way, with the old ones.
+                    backend.destroy(entry)?;
+                    let seed = Seed::new(&entry.record, &batch.user_data, files.clone());
                     backend.write_seed(entry, &seed)?;
                 }
                 backend.start(entry)?;

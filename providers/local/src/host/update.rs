@@ -1,4 +1,7 @@
 //! Changing machines that exist.
+//!
+//! A machine that a killed `create` left is started with the private files that it was
+//! given then: only `create` asks for others.
 
 use meshvm_provider_api::{MachineId, Update};
 

@@ -19,6 +19,9 @@ pub(super) const MEDIA: &str = "media.iso";
 const SEED_LABEL: &str = "cidata";
 const MEDIA_LABEL: &str = "MESHVM";
 
+/// What keeps users of the machine from reading its seed while that is mounted; see genisoimage(1).
+const SEED_MODES: [&str; 4] = ["-dir-mode", "0500", "-file-mode", "0400"];
+
 /// Programs that write such disks, with the same options.
 pub(super) const WRITERS: [Tool; 2] = [Tool::Genisoimage, Tool::Xorrisofs];
 
@@ -33,15 +36,11 @@ pub(super) fn write_seed(
     // A process that was killed may have left it.
     files::remove_tree(&content)?;
     files::folder(&content, 0o700)?;
-    for (name, text) in seed
-        .files()
-        .into_iter()
-        .chain([("network-config", network)])
-    {
-        files::write(&content.join(name), text.as_bytes(), 0o600)?;
-    }
-    seed.write_private(&content)?;
-    write(tools, SEED_LABEL, &content, &folder.join(SEED))?;
+    seed.write(&content)?;
+    let config = content.join("network-config");
+    files::write(&config, network.as_bytes(), 0o600)?;
+    let disk = folder.join(SEED);
+    write(tools, SEED_LABEL, &SEED_MODES, &content, &disk)?;
     Ok(files::remove_tree(&content)?)
 }
 
@@ -53,21 +52,29 @@ pub(super) fn write_media(tools: &Tools, folder: &Path) -> Result<bool, VmError>
     }
     let disk = folder.join(MEDIA);
     if !disk.exists() {
-        write(tools, MEDIA_LABEL, &content, &disk)?;
+        write(tools, MEDIA_LABEL, &[], &content, &disk)?;
     }
     Ok(true)
 }
 
-fn write(tools: &Tools, label: &str, content: &Path, disk: &Path) -> Result<(), VmError> {
+fn write(
+    tools: &Tools,
+    label: &str,
+    modes: &[&str],
+    content: &Path,
+    disk: &Path,
+) -> Result<(), VmError> {
     let [first, _] = WRITERS;
     let writer = WRITERS.into_iter().find(|tool| tool.find().is_some());
     let new = disk.with_added_extension("new");
     let (new_path, content_path) = (new.display().to_string(), content.display().to_string());
-    // With the names as they are, and readable by whoever mounts it: in the machine that is root.
-    let args = ["-quiet", "-volid", label, "-rational-rock", "-output"];
-    let args = args
-        .into_iter()
-        .chain([new_path.as_str(), content_path.as_str()]);
+    // With the names as they are, and root's, whoever writes it.
+    let args = ["-quiet", "-volid", label, "-rational-rock"];
+    let args = args.into_iter().chain(modes.iter().copied()).chain([
+        "-output",
+        new_path.as_str(),
+        content_path.as_str(),
+    ]);
     tools.run(writer.unwrap_or(first), args)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(&new, private).map_err(doing("set the mode of", &new))?;
@@ -148,5 +155,23 @@ mod tests {
             .unwrap()
             .permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
+        // Two folders, each of which lists itself and its parent, and four files.
+        let modes = modes_on(&disk);
+        assert!(modes.len() >= 6, "{modes:?}");
+        assert!(modes.iter().all(|mode| mode & 0o077 == 0), "{modes:?}");
+    }
+
+    /// Returns the modes on a disk: the entries `PX` of Rock Ridge (IEEE P1282, 4.1.1) begin with
+    /// their length, their version, and the mode in both byte orders.
+    fn modes_on(disk: &[u8]) -> Vec<u32> {
+        let entries = disk.windows(12).filter_map(|entry| {
+            let [b'P', b'X', 36 | 44, 1, mode @ ..] = entry else {
+                return None;
+            };
+            let little = u32::from_le_bytes(mode[..4].try_into().ok()?);
+            let big = u32::from_be_bytes(mode[4..].try_into().ok()?);
+            (little == big).then_some(little)
+        });
+        entries.collect()
     }
 }

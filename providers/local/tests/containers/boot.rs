@@ -10,7 +10,7 @@ use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::ground::{Ground, STACK, batch, lines, run, template};
+use crate::ground::{Ground, STACK, batch, enter, first_process, lines, run, template};
 
 /// Checks the network, names, the archive and the media, serves its name, and reports.
 const USER_DATA: &str = r#"#cloud-config
@@ -214,32 +214,8 @@ async fn machines_live_a_whole_life() {
     ground.clear().await;
 }
 
-/// Returns the first process of a container: the child of its systemd-nspawn.
-fn first_process(ground: &Ground, name: &str) -> Option<String> {
-    let unit = ground.unit(name);
-    for path in ground.cgroups() {
-        if !path.to_string_lossy().contains(&unit) {
-            continue;
-        }
-        let procs =
-            ["payload/init.scope", "payload"].map(|below| path.join(below).join("cgroup.procs"));
-        for file in procs {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            if let Some(pid) = text.lines().next() {
-                return Some(pid.to_owned());
-            }
-        }
-    }
-    None
-}
-
 fn inside(ground: &Ground, name: &str, command: &[&str]) {
-    let pid = first_process(ground, name).unwrap();
-    let args: Vec<&str> = ["-t", &pid, "-a", "--"]
-        .into_iter()
-        .chain(command.iter().copied())
-        .collect();
-    let output = run("nsenter", &args);
+    let output = enter(ground, name, command);
     assert!(output.status.success(), "{output:?}");
 }
 

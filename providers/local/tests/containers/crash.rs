@@ -14,6 +14,7 @@ use meshvm_provider_api::{Machine, MachineId, NoPrivateFiles, Power, labels};
 use uuid::Uuid;
 
 use crate::ground::{Ground, QUICK, STACK, batch};
+use crate::private::Source;
 
 /// The time from one moment to the next, at which an operation is killed.
 const STEP: Duration = Duration::from_millis(10);
@@ -22,7 +23,14 @@ const WHOLE: u32 = 2;
 /// The least number of moments that a test means something with.
 const LEAST: u32 = 8;
 /// How many machines an operation makes or deletes.
-const MACHINES: u32 = 2;
+pub const MACHINES: u32 = 2;
+/// The source of the private files that killed processes hand over.
+pub const SOURCE: &str = "killed";
+
+/// How many creates are killed until one is killed in time.
+const TRIES: u32 = 20;
+/// The wait between two looks for what a create has made.
+const LOOK: Duration = Duration::from_millis(1);
 
 const FOLDER: &str = "MESHVM_TEST_FOLDER";
 const KEY: &str = "MESHVM_TEST_KEY";
@@ -40,7 +48,7 @@ async fn operation() {
         provider.delete(STACK, &ids).await.unwrap();
     } else {
         let batch = batch(key, MACHINES, QUICK, Vec::new());
-        provider.create(&batch, &NoPrivateFiles).await.unwrap();
+        provider.create(&batch, &Source::new(SOURCE)).await.unwrap();
     }
 }
 
@@ -100,6 +108,40 @@ fn cut(ground: &Ground, key: Uuid, delete: bool, after: Duration) -> bool {
     child.kill().unwrap();
     child.wait().unwrap();
     working
+}
+
+/// Kills a create when it has made a record and started nothing of it yet; returns its key, and a
+/// machine that was never started.
+pub async fn killed_before_a_start(ground: &Ground) -> (Uuid, Machine) {
+    let provider = ground.open().await;
+    provider
+        .prepare(&batch(Uuid::nil(), 1, QUICK, Vec::new()).template)
+        .await
+        .unwrap();
+    for _ in 0..TRIES {
+        let key = Uuid::new_v4();
+        let mut child = start(ground, key, false);
+        let wanted = batch(key, MACHINES, QUICK, Vec::new());
+        let name = wanted.key.machine_name(&wanted.ownership.fleet, 0);
+        let record = ground.folder(&name).join("machine.json");
+        while !record.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(LOOK);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let never = |machine: &Machine| {
+            let folder = ground.folder(&machine.name);
+            machine.power == Power::Stopped && !folder.join("ticket").exists()
+        };
+        let mut machines = ground.list().await;
+        if machines.iter().all(never) && !machines.is_empty() {
+            return (key, machines.remove(0));
+        }
+        // Too late: it was already starting them.
+        let ids: Vec<MachineId> = machines.into_iter().map(|m| m.id).collect();
+        provider.delete(STACK, &ids).await.unwrap();
+    }
+    panic!("{TRIES} creates were killed, and none before it started a machine");
 }
 
 /// Checks that every container belongs to a machine which is listed with all its labels.

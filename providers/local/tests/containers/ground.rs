@@ -302,6 +302,33 @@ pub fn run(program: &str, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Runs a command inside of a machine.
+pub fn enter(ground: &Ground, name: &str, command: &[&str]) -> Output {
+    let pid = first_process(ground, name).unwrap();
+    let args = ["-t", &pid, "-a", "--"];
+    let args: Vec<&str> = args.into_iter().chain(command.iter().copied()).collect();
+    run("nsenter", &args)
+}
+
+/// Returns the first process of a container: the child of its systemd-nspawn.
+pub fn first_process(ground: &Ground, name: &str) -> Option<String> {
+    let unit = ground.unit(name);
+    for path in ground.cgroups() {
+        if !path.to_string_lossy().contains(&unit) {
+            continue;
+        }
+        let procs =
+            ["payload/init.scope", "payload"].map(|below| path.join(below).join("cgroup.procs"));
+        for file in procs {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            if let Some(pid) = text.lines().next() {
+                return Some(pid.to_owned());
+            }
+        }
+    }
+    None
+}
+
 /// Returns the lines that a program wrote.
 pub fn lines(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout);

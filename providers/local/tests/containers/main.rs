@@ -10,4 +10,5 @@ mod conformance;
 mod crash;
 mod ground;
 mod image;
+mod private;
 mod sharing;

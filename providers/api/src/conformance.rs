@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::contract::{Kind, Media, OpenContext, Provider};
 use crate::error::ProviderError;
 use crate::labels::BatchKey;
-use crate::machine::MachineId;
+use crate::machine::{Machine, MachineId};
 use crate::template::Template;
 
 pub use create::{
@@ -36,7 +36,7 @@ pub use observe::{
     a_stack_sees_only_its_own, labels_are_complete_from_the_first, machines_are_found_by_id,
     observing_costs_pages,
 };
-pub use private::private_files_are_asked_for_once;
+pub use private::{machines_wait_for_their_files, private_files_are_asked_for_once};
 pub use update::{
     attributes_change_in_place, labels_are_set_and_removed, stopped_machines_start,
     updating_what_is_gone_is_not_found,
@@ -98,6 +98,18 @@ pub trait Harness: Send + Sync {
         None
     }
 
+    /// Returns a private file as root of its machine reads it; `None` when the provider's tests
+    /// cannot, or the provider hands none over. One that is missing is empty.
+    async fn private_file(&self, _machine: &Machine, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// Returns everything that is written down of a machine outside of it, as far as the
+    /// provider's tests can see.
+    async fn records(&self, _machine: &Machine) -> String {
+        String::new()
+    }
+
     /// Makes a machine that meshvm knows nothing of; `None` when the provider's tests cannot.
     async fn add_foreign(&self) -> Option<MachineId> {
         None
@@ -118,6 +130,7 @@ pub async fn suite(harness: &dyn Harness) {
     a_machine_is_what_its_template_asks_for(harness).await;
     machines_are_told_apart(harness).await;
     private_files_are_asked_for_once(harness).await;
+    machines_wait_for_their_files(harness).await;
     labels_are_complete_from_the_first(harness).await;
     a_stack_sees_only_its_own(harness).await;
     machines_are_found_by_id(harness).await;

@@ -129,11 +129,12 @@ pub trait Provider: Send + Sync {
     ///
     /// `private` is asked for the files of each machine that is about to be made, where
     /// [`Info::private_files`] says so, and not at all otherwise. The files are no part of the
-    /// request: the same key with others is the same batch, and a machine that was started once
-    /// keeps those that it has.
+    /// request: the same key with others is the same batch. A repeated call asks for machines that
+    /// an earlier one did not start, and for no others: making files anew may end the old ones.
     ///
     /// # Errors
-    /// Any class; after `ReplyLost` the batch may exist.
+    /// Any class; after `ReplyLost` the batch may exist. An error of `private` is returned as it
+    /// is, and no machine is made without its files.
     async fn create(
         &self,
         batch: &Batch,

@@ -119,3 +119,108 @@ impl<L: Layer> Provider for Layered<L> {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::error::ErrorClass;
+    use crate::labels::{BatchKey, Hash, Labels, Ownership};
+    use crate::private::PrivateFile;
+    use crate::template::Scope;
+
+    /// Asks for the files of one machine, and answers nothing else.
+    struct Asks;
+
+    #[async_trait]
+    impl Provider for Asks {
+        async fn observe(&self, _: &Query) -> Result<Vec<Machine>, ProviderError> {
+            Ok(Vec::new())
+        }
+
+        async fn prepare(&self, _: &Template) -> Result<(), ProviderError> {
+            Ok(())
+        }
+
+        async fn create(
+            &self,
+            _: &Batch,
+            private: &dyn PrivateFiles,
+        ) -> Result<Created, ProviderError> {
+            private.of("one").await?;
+            Ok(Created {
+                machines: Vec::new(),
+                shortfall: None,
+            })
+        }
+
+        async fn update(&self, _: &Update) -> Result<(), ProviderError> {
+            Ok(())
+        }
+
+        async fn delete(&self, _: &str, _: &[MachineId]) -> Result<(), ProviderError> {
+            Ok(())
+        }
+    }
+
+    /// Fails the first time, for a reason that passes.
+    #[derive(Default)]
+    struct Late(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl PrivateFiles for Late {
+        async fn of(&self, machine: &str) -> Result<Vec<PrivateFile>, ProviderError> {
+            let mut asked = self.0.lock().unwrap();
+            asked.push(machine.to_owned());
+            if asked.len() == 1 {
+                return Err(ProviderError::new(ErrorClass::Unavailable, "later"));
+            }
+            Ok(Vec::new())
+        }
+    }
+
+    fn batch() -> Batch {
+        Batch {
+            key: BatchKey(uuid::Uuid::nil()),
+            ownership: Ownership {
+                stack: "s".into(),
+                fleet: "f".into(),
+                batch: None,
+                spec: Hash::of("spec"),
+                user_data: None,
+            },
+            labels: Labels::new(),
+            zone: "z".into(),
+            count: 1,
+            template: Template {
+                scope: Scope {
+                    provider: "p".into(),
+                    key: [].into(),
+                },
+                zones: Vec::new(),
+                settings: serde_json::Value::Null,
+                attributes: [].into(),
+            },
+            user_data: String::new(),
+            media: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn private_files_are_passed_through_every_layer() {
+        let meter = Meter::default();
+        let faults = Faults::default();
+        faults.add(Operation::Create, Fault::Before(ErrorClass::Unavailable));
+        let provider = wrap(Arc::new(Asks), faults);
+        let provider = wrap(provider, Pace::per_second(10));
+        let provider = wrap(provider, Retry::cloud(meter.clone()));
+        let provider = wrap(provider, meter.clone());
+        let late = Late::default();
+        provider.create(&batch(), &late).await.unwrap();
+        // The injected fault keeps the first call from asking; the second is told to come later.
+        assert_eq!(*late.0.lock().unwrap(), ["one", "one"]);
+        let retries = &meter.snapshot()[&Operation::Create].retries;
+        assert_eq!(retries["unavailable"], 2);
+    }
+}

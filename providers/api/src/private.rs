@@ -19,12 +19,15 @@ pub struct PrivateFile {
 }
 
 /// Makes the private files of machines.
+///
+/// They are asked for by [`Provider::create`](crate::Provider::create) alone.
 #[async_trait]
 pub trait PrivateFiles: Send + Sync {
     /// Returns the files of a machine, by the machine's name.
     ///
-    /// Asked for each machine that is about to be made or was never started. Safe to repeat: the
-    /// files of the last answer are those that count.
+    /// Asked once for each machine that is about to be made, and again for one whose earlier
+    /// `create` was cut off before it was started. Safe to repeat: the files of the last answer
+    /// are those that count, and those of earlier ones may become worthless by it.
     ///
     /// # Errors
     /// Any class; the machine is not made then.
@@ -39,5 +42,23 @@ pub struct NoPrivateFiles;
 impl PrivateFiles for NoPrivateFiles {
     async fn of(&self, _: &str) -> Result<Vec<PrivateFile>, ProviderError> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_is_not_printed() {
+        let file = PrivateFile {
+            name: "token".to_owned(),
+            content: "known-to-one".into(),
+        };
+        let text = format!("{file:?}{:?}", vec![file.clone()]);
+        assert!(
+            text.contains("token") && !text.contains("known-to-one"),
+            "{text}"
+        );
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use meshvm_provider_api::conformance::{Harness, suite};
 use meshvm_provider_api::{
-    Kind, Labels, MachineId, Media, NoPrivateFiles, OpenContext, Template, Update, labels,
+    Kind, Labels, Machine, MachineId, Media, NoPrivateFiles, OpenContext, Template, Update, labels,
 };
 use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::ground::{Ground, QUICK, STACK, batch, template};
+use crate::ground::{Ground, QUICK, STACK, batch, enter, template};
+use crate::private::PRIVATE;
 
 struct Containers(Ground);
 
@@ -52,6 +53,23 @@ impl Harness for Containers {
     async fn stop(&self, machine: &MachineId) -> Option<()> {
         self.0.kill(machine).await;
         Some(())
+    }
+
+    async fn private_file(&self, machine: &Machine, name: &str) -> Option<String> {
+        let file = format!("{PRIVATE}/{name}");
+        let output = enter(&self.0, &machine.name, &["cat", &file]);
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    async fn records(&self, machine: &Machine) -> String {
+        let folder = self.0.folder(&machine.name);
+        let files = ["machine.json", "console.log", "launch.sh"].map(|name| folder.join(name));
+        let network = self.0.data_dir.join("network.json");
+        let texts = files.iter().chain([&network]).map(|file| {
+            let text = fs::read(file).unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        texts.collect()
     }
 
     async fn add_foreign(&self) -> Option<MachineId> {

@@ -16,7 +16,7 @@ use crate::crash;
 use crate::ground::{Ground, QUICK, batch, enter, lines};
 
 /// Where a machine finds its files.
-const FOLDER: &str = "/var/lib/cloud/seed/nocloud/private";
+pub const PRIVATE: &str = "/var/lib/cloud/seed/nocloud/private";
 
 /// Gives each machine a file that says whose it is and from which source, and counts.
 #[derive(Default)]
@@ -75,7 +75,7 @@ fn told(ground: &Ground, machine: &Machine, command: &[&str]) -> Vec<String> {
 }
 
 fn token(ground: &Ground, machine: &Machine) -> Vec<String> {
-    told(ground, machine, &["cat", &format!("{FOLDER}/token")])
+    told(ground, machine, &["cat", &format!("{PRIVATE}/token")])
 }
 
 fn start(machine: &Machine) -> Update {
@@ -123,8 +123,8 @@ async fn only_root_of_a_machine_reads_its_files() {
     for machine in &machines {
         let secret = source.content(&machine.name);
         assert_eq!(token(&ground, machine), [secret.as_str()]);
-        let file = format!("{FOLDER}/token");
-        let modes = told(&ground, machine, &["stat", "-c", "%a %U", FOLDER, &file]);
+        let file = format!("{PRIVATE}/token");
+        let modes = told(&ground, machine, &["stat", "-c", "%a %U", PRIVATE, &file]);
         assert_eq!(modes, ["700 root", "600 root"]);
         let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "cat", &file];
         assert!(!enter(&ground, &machine.name, &nobody).status.success());
@@ -137,7 +137,7 @@ async fn only_root_of_a_machine_reads_its_files() {
         assert_eq!(query("address"), [machine.address.unwrap().to_string()]);
         // It is on its disk, and nowhere else.
         let folder = ground.folder(&machine.name);
-        let place = folder.join("upper").join(&FOLDER[1..]).join("token");
+        let place = folder.join("upper").join(&PRIVATE[1..]).join("token");
         assert_eq!(
             holding(&ground.data_dir, &secret),
             [place.display().to_string()]

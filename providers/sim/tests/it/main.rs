@@ -7,5 +7,6 @@ mod flaws;
 mod harness;
 mod inspection;
 mod killed;
+mod private;
 mod scale;
 mod sharing;

@@ -8,14 +8,16 @@ use std::fs;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, BatchKey, ErrorClass, Hash, Kind, Machine, Media, NoPrivateFiles, OpenContext,
-    Ownership, Power, Progress, Provider, ProviderError, Query, Readiness, Requests, Template,
-    Update,
+    Batch, BatchKey, ErrorClass, Hash, Kind, Machine, Media, OpenContext, Ownership, Power,
+    PrivateFile, PrivateFiles, Progress, Provider, ProviderError, Query, Readiness, Requests,
+    Template, Update,
 };
 use meshvm_provider_local::LocalKind;
 use serde_json::{Value, json};
@@ -41,6 +43,13 @@ write_files:
         echo "disk $(df --output=size --block-size=1M / | tail -n 1)"
         echo "memory $(free --mega | awk '/Mem:/ { print $2 }')"
         mount -o ro LABEL=MESHVM /mnt && echo "media $(cat /mnt/note.txt)" && umount /mnt
+        mount -o ro LABEL=cidata /mnt
+        echo "private $(cat /mnt/private/token)"
+        echo "modes $(stat -c '%a %U' /mnt /mnt/private /mnt/private/token | tr '\n' ' ')"
+        echo "nobody $(setpriv --reuid=65534 --clear-groups cat /mnt/private/token || echo cannot)"
+        umount /mnt
+        echo "name $(cloud-init query ds.meta_data.meshvm.name)"
+        echo "address $(cloud-init query ds.meta_data.meshvm.address)"
       } > /srv/told/index.html
       cd /srv/told && exec python3 -m http.server 8000
   - path: /etc/systemd/system/tell.service
@@ -65,6 +74,36 @@ write_files:
 runcmd:
   - [/usr/local/sbin/bootstrap]
 "#;
+
+/// Gives each machine a file that says whose it is and from which source.
+struct Source(&'static str);
+
+impl Source {
+    fn content(&self, machine: &str) -> String {
+        format!("{}-secret-of-{machine}", self.0)
+    }
+}
+
+#[async_trait]
+impl PrivateFiles for Source {
+    async fn of(&self, machine: &str) -> Result<Vec<PrivateFile>, ProviderError> {
+        Ok(vec![PrivateFile {
+            name: "token".to_owned(),
+            content: self.content(machine).into(),
+        }])
+    }
+}
+
+/// Returns whether the seed of a machine holds a text.
+fn seed_holds(data_dir: &Path, machine: &str, text: &str) -> bool {
+    let seed = data_dir.join("machines").join(machine).join("seed.iso");
+    let mode = fs::metadata(&seed).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let bytes = fs::read(seed).unwrap();
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
+}
 
 /// Fails with everything that an error says.
 fn told<T>(answer: Result<T, ProviderError>) -> T {
@@ -216,15 +255,22 @@ async fn a_machine_lives_dies_and_leaves_nothing() {
 
     // A port that another has is an error that names it, and nothing runs.
     let batch = batch(&template, media);
-    let error = provider.create(&batch, &NoPrivateFiles).await.unwrap_err();
+    let (old, new) = (Source("old"), Source("new"));
+    let error = provider.create(&batch, &old).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Environment, "{error}");
     assert!(error.message.contains(&port.to_string()), "{error}");
-    assert_eq!(look(&*provider).await.unwrap().power, Power::Stopped);
+    let stopped = look(&*provider).await.unwrap();
+    assert_eq!(stopped.power, Power::Stopped);
+    assert!(seed_holds(
+        &data_dir,
+        &stopped.name,
+        &old.content(&stopped.name)
+    ));
     drop(free);
 
-    // The same batch again finishes what the first began.
+    // The same batch again finishes what the first began, with new private files.
     let created = timed("create", async {
-        told(provider.create(&batch, &NoPrivateFiles).await)
+        told(provider.create(&batch, &new).await)
     })
     .await;
     let [machine] = &created.machines[..] else {
@@ -234,7 +280,15 @@ async fn a_machine_lives_dies_and_leaves_nothing() {
         (machine.power, &machine.readiness),
         (Power::Running, &Readiness::Waiting)
     );
-    let again = told(provider.create(&batch, &NoPrivateFiles).await);
+    let secret = new.content(&machine.name);
+    assert!(seed_holds(&data_dir, &machine.name, &secret));
+    assert!(!seed_holds(
+        &data_dir,
+        &machine.name,
+        &old.content(&machine.name)
+    ));
+    let again = told(provider.create(&batch, &old).await);
+    assert!(seed_holds(&data_dir, &machine.name, &secret));
     assert_eq!(again.machines[0].id, machine.id);
     let running = arguments(pid(&data_dir, machine));
     assert!(running.contains(" -m 512M "), "{running}");
@@ -250,6 +304,13 @@ async fn a_machine_lives_dies_and_leaves_nothing() {
     assert_eq!(
         (knows["boots"].as_str(), knows["media"].as_str()),
         ("1", "handed over")
+    );
+    assert_eq!(knows["private"], secret);
+    assert_eq!(knows["modes"], "500 root 500 root 400 root");
+    assert_eq!(knows["nobody"], "cannot");
+    assert_eq!(
+        (&knows["name"], &knows["address"]),
+        (&machine.name, &address)
     );
     let disk: u32 = knows["disk"].parse().unwrap();
     assert!((8500..9216).contains(&disk), "{knows:?}");

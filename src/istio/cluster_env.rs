@@ -32,6 +32,9 @@ pub fn machine_env(
 }
 
 /// Makes the text of the file; `config` is the sidecar's configuration.
+///
+/// What no shell could name is left out: istioctl writes it, and the start script stops there. The
+/// sidecar has it from its configuration all the same.
 pub fn cluster_env(
     facts: &Facts,
     workload: &Workload<'_>,
@@ -42,6 +45,7 @@ pub fn cluster_env(
     let mut env: BTreeMap<&str, String> = metadata
         .into_iter()
         .flatten()
+        .filter(|(key, _)| is_variable(key))
         .map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default().to_owned()))
         .collect();
     let inbound: Vec<String> = workload.ports.values().map(u16::to_string).collect();
@@ -102,7 +106,17 @@ fn exclude_ports(config: &Map<String, Value>, more: &[u16]) -> String {
     ports.join(",")
 }
 
-/// Quotes a value for a shell as istioctl does.
+/// Returns whether a text is the name of a variable (POSIX.1-2017, XBD 3.235).
+fn is_variable(text: &str) -> bool {
+    let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_word && text.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+/// Quotes a value for a shell as istioctl does, which leaves values of a few characters alone
+/// (`pkg/util/shellescape/quote.go` of Istio). A backslash is one of them there, and would be lost.
 fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "'\"'\"'"))
+    match !value.is_empty() && value.chars().all(|c| "w@%+=:,./-".contains(c)) {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', "'\"'\"'")),
+    }
 }

@@ -6,11 +6,13 @@
 //!
 //! Invariants:
 //! 1. The same inputs give the same bytes.
-//! 2. With every improvement off, the files are istioctl's.
+//! 2. With every improvement off, the files are istioctl's. Where istioctl's would be read as
+//!    something else than what was meant, they are not: see [`go_yaml`] and [`cluster_env`].
 //! 3. What differs from machine to machine is in none of the files: see [`machine_env`].
 
 pub mod cluster_env;
 pub mod go_yaml;
+mod proto_json;
 pub mod proxy_config;
 mod workload;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::proto_json::{self, go_json};
 use super::{Facts, FilesError, Workload};
 
 /// The annotation that changes the sidecar's configuration
@@ -23,8 +24,7 @@ pub fn proxy_config(
     facts: &Facts,
     workload: &Workload<'_>,
 ) -> Result<Map<String, Value>, FilesError> {
-    let mut config = facts.default_config.clone();
-    config.retain(|_, value| !value.is_null());
+    let mut config = proto_json::fields(&facts.default_config);
     if facts.revision.named().is_some() && text(config.get("discoveryAddress")).is_empty() {
         let address = json!(facts.revision.address());
         config.insert("discoveryAddress".to_owned(), address);
@@ -36,16 +36,17 @@ pub fn proxy_config(
         let Value::Object(overlay) = overlay else {
             return Err(wrong("it is something else".to_owned()));
         };
+        let overlay = proto_json::fields(&overlay);
         metadata.extend(strings(overlay.get("proxyMetadata")));
-        config.extend(overlay.into_iter().filter(|(_, value)| !value.is_null()));
+        proto_json::overlay(&mut config, overlay);
     }
     match &workload.probe {
-        Some(probe) => config.insert("readinessProbe".to_owned(), probe.clone()),
+        Some(probe) => config.insert("readinessProbe".to_owned(), proto_json::probe(probe)),
         None => config.remove("readinessProbe"),
     };
     metadata.extend(own_metadata(facts, workload, text(config.get("meshId"))));
     config.insert("proxyMetadata".to_owned(), json!(metadata));
-    Ok(config)
+    Ok(proto_json::proxy_config(config))
 }
 
 /// Returns what the sidecar tells of itself.
@@ -78,7 +79,7 @@ fn own_metadata(facts: &Facts, workload: &Workload<'_>, mesh_id: &str) -> BTreeM
             workload.network.unwrap_or_default().to_owned(),
         ),
         ("ISTIO_META_WORKLOAD_NAME", workload.name.to_owned()),
-        ("ISTIO_METAJSON_LABELS", json!(labels).to_string()),
+        ("ISTIO_METAJSON_LABELS", go_json(&json!(labels))),
     ]);
     if !workload.ports.is_empty() {
         own.insert("ISTIO_META_POD_PORTS", pod_ports(&workload.ports));
@@ -99,21 +100,24 @@ fn pod_ports(ports: &BTreeMap<&str, u16>) -> String {
     let each: Vec<String> = ports
         .iter()
         .map(|(name, port)| {
-            let name = json!(name);
+            let name = go_json(&json!(name));
             format!("{{\"name\":{name},\"containerPort\":{port},\"protocol\":\"\"}}")
         })
         .collect();
     format!("[{}]", each.join(","))
 }
 
-/// Returns a map of texts; what is a number or a truth value there is its text.
+/// Returns a map of texts; a number or a truth value there is its text, and nothing is an empty one.
 fn strings(value: Option<&Value>) -> BTreeMap<String, String> {
     let entries = value.and_then(Value::as_object).into_iter().flatten();
     entries
         .map(|(key, value)| {
             let text = match value {
                 Value::String(text) => text.clone(),
-                other => other.to_string(),
+                Value::Null => String::new(),
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                    value.to_string()
+                }
             };
             (key.clone(), text)
         })

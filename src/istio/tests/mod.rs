@@ -1,6 +1,8 @@
 //! The files, byte for byte, beside what istioctl writes for the same inputs.
 
+mod golden;
 mod shell;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -180,6 +182,54 @@ fn ports_and_labels() {
 }
 
 #[test]
+fn values_of_a_few_characters_have_no_quotes() {
+    let mut facts = facts();
+    let values = [
+        ("A", "www", "www"),
+        ("B", "w.w/w:w,w=w+w%w@w-w", "w.w/w:w,w=w+w%w@w-w"),
+        ("C", "x", "'x'"),
+        ("D", "-", "-"),
+        ("E", "w\\", "'w\\'"),
+        ("F", "it's", "'it'\"'\"'s'"),
+    ];
+    let metadata: Map<String, Value> = values
+        .iter()
+        .map(|(key, value, _)| ((*key).to_owned(), json!(value)))
+        .collect();
+    facts
+        .default_config
+        .insert("proxyMetadata".to_owned(), metadata.into());
+    let none = BTreeMap::new();
+    let env = made(&facts, &workload(&none, &none)).cluster_env;
+    for (key, _, written) in values {
+        let line = format!("{key}={written}");
+        assert!(env.lines().any(|found| found == line), "{line}\n{env}");
+    }
+}
+
+#[test]
+fn what_is_no_variable_is_for_the_sidecar_alone() {
+    let mut facts = facts();
+    let metadata =
+        json!({"a.b": "x", "1A": "x", "A B": "x", "$(false)": "x", "A\nB": "x", "_1": "x"});
+    facts
+        .default_config
+        .insert("proxyMetadata".to_owned(), metadata.clone());
+    let none = BTreeMap::new();
+    let files = made(&facts, &workload(&none, &none));
+    let extra: Vec<&str> = files
+        .cluster_env
+        .lines()
+        .filter(|line| line.ends_with("'x'"))
+        .collect();
+    assert_eq!(extra, ["_1='x'"]);
+    let read: Value = serde_saphyr::from_str(&files.mesh_yaml).unwrap();
+    for key in metadata.as_object().unwrap().keys() {
+        assert_eq!(read["defaultConfig"]["proxyMetadata"][key], "x", "{key}");
+    }
+}
+
+#[test]
 fn improvements_add_lines_and_change_none_but_the_ports() {
     let none = BTreeMap::new();
     let workload = workload(&none, &none);
@@ -275,24 +325,4 @@ fn an_annotation_replaces_all_but_the_metadata() {
     assert_eq!(config["proxyMetadata"]["A"], "1");
     assert_eq!(config["proxyMetadata"]["CLUSTER_MESH_CONFIG_VALUE"], "foo");
     assert_eq!(config["proxyMetadata"]["ISTIO_META_NETWORK"], "");
-}
-
-#[test]
-fn yaml_is_written_as_go_writes_it() {
-    let value = json!({
-        "a10": 1, "a9": 2, "a": null, "A_b": true, "AJb": [],
-        "list": ["x", {"k": [1, {"n": "two\nlines\n"}]}, {}],
-        "quoted": ["", "true", "12", "1e3", "0x1F", "1:30", "2024-01-01", "~", "a: b", "a #b", "*", "- x",
-                   "it's", "'q", "ends:", " lead", "plain - text", "tab\t", "null", "No", "-5", ".5"],
-    });
-    let written = go_yaml::to_string(&value);
-    assert_eq!(
-        written,
-        "A_b: true\nAJb: []\na: null\na9: 2\na10: 1\nlist:\n- x\n- k:\n  - 1\n  - \"n\": |\n      two\n      lines\n- {}\n\
-         quoted:\n- \"\"\n- \"true\"\n- \"12\"\n- \"1e3\"\n- \"0x1F\"\n- \"1:30\"\n- \"2024-01-01\"\n- \"~\"\n\
-         - 'a: b'\n- 'a #b'\n- '*'\n- '- x'\n- it's\n- '''q'\n- 'ends:'\n- ' lead'\n- plain - text\n- \"tab\\t\"\n\
-         - \"null\"\n- \"No\"\n- \"-5\"\n- \".5\"\n"
-    );
-    let read: Value = serde_saphyr::from_str(&written).unwrap();
-    assert_eq!(read, value);
 }

@@ -5,16 +5,17 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{facts, workload};
-use crate::istio::{Improvements, files, go_yaml};
+use super::{facts, map, workload};
+use crate::istio::{Improvements, files, proxy_config};
 
-/// Texts of the characters that shells and YAML readers stumble over.
+/// Texts of the characters that shells stumble over.
 fn hostile() -> impl Strategy<Value = String> {
     let characters = prop::sample::select(vec![
-        'a', 'Z', '0', ' ', '\'', '"', '\\', '$', '`', '!', '\n', '\t', '#', ':', '-', '{', '}',
-        '[', ']', ',', '&', '*', '?', '|', '>', '%', '@', '~', '=', ';', '(', ')', 'é', '漢', '.',
+        'a', 'Z', 'w', '0', ' ', '\'', '"', '\\', '$', '`', '!', '\n', '\t', '#', ':', '-', '{',
+        '}', '[', ']', ',', '&', '*', '?', '|', '>', '%', '@', '~', '=', ';', '(', ')', 'é', '漢',
+        '.', '\r',
     ]);
     prop::collection::vec(characters, 0..12).prop_map(|all| all.into_iter().collect())
 }
@@ -39,39 +40,54 @@ fn sourced(text: &str) -> BTreeMap<String, String> {
         .split_terminator('\0')
         .filter_map(|pair| pair.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        // What the shell has by itself.
+        .filter(|(key, _)| !matches!(key.as_str(), "PATH" | "PWD" | "OLDPWD" | "SHLVL" | "_"))
         .collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_shell_reads_what_was_meant(values in prop::collection::vec(hostile(), 1..5)) {
+    fn readers_get_what_was_meant(
+        values in prop::collection::vec(hostile(), 1..5),
+        labels in prop::collection::btree_map(hostile(), hostile(), 0..3),
+        name in hostile(),
+    ) {
         let mut facts = facts();
         let metadata: Map<String, Value> = values
             .iter()
             .enumerate()
-            .map(|(index, value)| (format!("HOSTILE_{index}"), Value::from(value.as_str())))
+            .map(|(index, value)| (format!("HOSTILE_{index}"), json!(value)))
             .collect();
         facts.default_config.insert("proxyMetadata".to_owned(), metadata.into());
         facts.cluster_id.clone_from(&values[0]);
         let none = BTreeMap::new();
-        let made = files(&facts, &workload(&none, &none), &Improvements::default(), true).unwrap();
-        let env = sourced(&made.cluster_env);
-        for (index, value) in values.iter().enumerate() {
-            prop_assert_eq!(&env[&format!("HOSTILE_{index}")], value);
-        }
-        prop_assert_eq!(&env["ISTIO_META_CLUSTER_ID"], &values[0]);
-        let read: Value = serde_saphyr::from_str(&made.mesh_yaml).unwrap();
-        let metadata = &read["defaultConfig"]["proxyMetadata"];
-        prop_assert_eq!(&metadata["HOSTILE_0"], &Value::from(values[0].as_str()));
-    }
+        let mut workload = workload(&labels, &none);
+        workload.name = &name;
+        workload.probe = Some(json!({"exec": {"command": values}}));
+        let made = files(&facts, &workload, &Improvements::default(), true).unwrap();
 
-    #[test]
-    fn yaml_reads_back(keys in prop::collection::btree_map(hostile().prop_filter("a key", |k| !k.contains('\n')), hostile(), 0..6)) {
-        let value = serde_json::json!({"deep": {"list": [keys, keys.values().collect::<Vec<_>>()]}});
-        let written = go_yaml::to_string(&value);
-        let read: Value = serde_saphyr::from_str(&written).map_err(|e| TestCaseError::fail(format!("{e}\n{written}")))?;
-        prop_assert_eq!(read, value, "{}", written);
+        let config = proxy_config::proxy_config(&facts, &workload).unwrap();
+        let read: Value = serde_saphyr::from_str(&made.mesh_yaml).unwrap();
+        prop_assert_eq!(&read, &json!({"defaultConfig": config}));
+
+        let mut expected: BTreeMap<String, String> =
+            serde_json::from_value(config["proxyMetadata"].clone()).unwrap();
+        expected.extend(map(&[
+            ("CA_ADDR", "istiod-rev-1.istio-system.svc:15012"),
+            ("ISTIO_INBOUND_PORTS", "*"),
+            ("ISTIO_LOCAL_EXCLUDE_PORTS", "22,15090,15021,15020"),
+            ("ISTIO_NAMESPACE", "bar"),
+            ("ISTIO_SERVICE", &format!("{name}.bar")),
+            ("ISTIO_SERVICE_CIDR", "*"),
+        ]));
+        prop_assert_eq!(sourced(&made.cluster_env), expected);
+        let told: BTreeMap<String, String> =
+            serde_json::from_str(config["proxyMetadata"]["ISTIO_METAJSON_LABELS"].as_str().unwrap())
+                .unwrap();
+        for (key, value) in &labels {
+            prop_assert_eq!(told.get(key), Some(value));
+        }
     }
 }

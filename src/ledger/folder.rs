@@ -102,8 +102,13 @@ fn make(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(path.parent().ok_or(error)?)?;
-            return make(path);
+            let parent = path.parent().ok_or(error)?;
+            // Where it is there and its folder still cannot be made, as in /proc, it never will.
+            make(parent)?;
+            fs::create_dir(path).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists if path.is_dir() => Ok(()),
+                _ => Err(error),
+            })?;
         }
         // Another process was quicker; it may not have got to the flush yet.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
@@ -143,4 +148,20 @@ fn in_the_way(path: &Path) -> &Path {
     path.ancestors()
         .find(|part| fs::metadata(part).is_ok_and(|found| !found.is_dir()))
         .unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_never_be_made_is_refused() {
+        assert!(make(Path::new("/proc/nope")).is_err());
+        assert!(make(Path::new("/proc/nope/deeper")).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        make(&deep).unwrap();
+        make(&deep).unwrap();
+        assert!(deep.is_dir());
+    }
 }

@@ -20,6 +20,9 @@ const READERS: usize = 16;
 /// How often to list again when a run is deleted while it is read.
 const ATTEMPTS: u32 = 5;
 
+/// How many pages a listing may miss that was made while they were written.
+const MOST_MISSED: u64 = 1000;
+
 /// A run as the ledger holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRun<E> {
@@ -144,6 +147,7 @@ impl Ledger {
         &self,
         fence: u64,
     ) -> Result<Option<StoredRun<E>>, LedgerError> {
+        let mut missing = None;
         for _ in 0..ATTEMPTS {
             let names = self.store.list(&folder(fence)).await?;
             // After the listing: while it shows no `done.json` nothing was deleted yet.
@@ -155,17 +159,27 @@ impl Ledger {
                 .iter()
                 .filter_map(|name| format::number(name, PAGE_WIDTH))
                 .collect();
-            if let Some(missing) = (1..).zip(&numbers).find(|(want, have)| want != *have) {
+            let last = numbers.last().copied().unwrap_or(0);
+            let gap = (1..).zip(&numbers).find(|(want, have)| want != *have);
+            if let Some((number, _)) = gap
+                && last - numbers.len() as u64 > MOST_MISSED
+            {
                 return Err(LedgerError::MissingEntry {
-                    object: page(fence, missing.0),
+                    object: page(fence, number),
                     place: self.store.place().to_owned(),
                 });
             }
-            let pages: Vec<Option<Vec<u8>>> = stream::iter(numbers)
+            // A listing is no moment in time: it may show a page that was written while it was
+            // made and miss the one before, which was there by then.
+            let pages: Vec<Option<Vec<u8>>> = stream::iter(1..=last)
                 .map(|number| async move { self.store.get(&page(fence, number)).await })
                 .buffered(READERS)
                 .try_collect()
                 .await?;
+            missing = (1..)
+                .zip(&pages)
+                .find(|(_, page)| page.is_none())
+                .map(|(number, _)| number);
             let Some(pages) = pages.into_iter().collect::<Option<Vec<_>>>() else {
                 continue;
             };
@@ -178,8 +192,24 @@ impl Ledger {
                 torn,
             }));
         }
-        // It shrinks from one look to the next, so it is being forgotten.
-        Ok(None)
+        match missing {
+            Some(number) if self.store.get(&plan_of(fence)).await?.is_some() => {
+                let names = self.store.list(&folder(fence)).await?;
+                let later = names
+                    .iter()
+                    .filter_map(|name| format::number(name, PAGE_WIDTH))
+                    .any(|known| known > number);
+                match later {
+                    true => Err(LedgerError::MissingEntry {
+                        object: page(fence, number),
+                        place: self.store.place().to_owned(),
+                    }),
+                    // It shrinks from one look to the next, so it is being forgotten.
+                    false => Ok(None),
+                }
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     fn read_pages<E: DeserializeOwned>(

@@ -9,6 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::Api;
 use kube::api::ListParams;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::KubernetesError;
 
@@ -23,6 +24,10 @@ const AT_ONCE: usize = 16;
 
 /// How often a request is sent again that may succeed the next time.
 const MOST_TRIES: usize = 5;
+
+/// After how long a request is not sent again: a server that takes connections and never answers
+/// would be waited for once a try.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Lists everything that `first` asks for, page by page.
 ///
@@ -71,6 +76,7 @@ pub(super) async fn attempt<T, F>(
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
+    let begun = Instant::now();
     let send = || async {
         request()
             .await
@@ -82,6 +88,6 @@ where
         .with_max_times(MOST_TRIES - 1)
         .with_jitter();
     send.retry(pauses)
-        .when(|error| error.class().is_transient())
+        .when(|error| error.class().is_transient() && begun.elapsed() < PATIENCE)
         .await
 }

@@ -19,7 +19,7 @@ const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// How long the API server may take to take a connection, and to answer.
 const CONNECT: Duration = Duration::from_secs(15);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// The pauses of a request that the API server wants later, and how often it is sent again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -38,6 +38,14 @@ pub(super) async fn connect(cluster: &Cluster, logins: &Logins) -> Result<Client
         }
         None => return Err(KubernetesError::NoConfig),
     };
+    let scheme = config.cluster_url.scheme_str();
+    if !matches!(scheme, Some("http" | "https")) || config.cluster_url.host().is_none() {
+        return Err(KubernetesError::BadUrl {
+            url: config.cluster_url.to_string(),
+        });
+    }
+    // Ours knows the server's Retry-After.
+    config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(ANSWER);
     let failed = |error| KubernetesError::Client(Box::new(error));

@@ -38,6 +38,12 @@ pub enum KubernetesError {
     /// The pod's own service account cannot be used.
     #[error("cannot log in as this pod")]
     InCluster(#[source] Box<kube::config::InClusterError>),
+    /// The kubeconfig's server is no URL.
+    #[error("the kubeconfig's server `{url}` is no URL of a server")]
+    BadUrl {
+        /// What it says.
+        url: String,
+    },
     /// The settings make no client: a certificate or a proxy is wrong.
     #[error("cannot make a client of the kubeconfig's settings")]
     Client(#[source] Box<kube::Error>),
@@ -117,6 +123,7 @@ impl KubernetesError {
             | Self::Kubeconfig { .. }
             | Self::NoContext { .. }
             | Self::InCluster(_)
+            | Self::BadUrl { .. }
             | Self::Client(_)
             | Self::Unreachable { .. }
             | Self::NoControlPlane { .. }
@@ -133,6 +140,7 @@ impl KubernetesError {
             | Self::Kubeconfig { .. }
             | Self::NoContext { .. }
             | Self::InCluster(_)
+            | Self::BadUrl { .. }
             | Self::Client(_) => ErrorClass::Environment,
             Self::Unreachable { .. } => ErrorClass::Unavailable,
             Self::NoControlPlane { .. } => ErrorClass::NotFound,
@@ -152,6 +160,7 @@ impl KubernetesError {
             Self::Kubeconfig { .. } | Self::Client(_) => {
                 "`kubectl config view` shows what the kubeconfig says"
             }
+            Self::BadUrl { .. } => "write it as https://HOST:PORT",
             Self::NoContext { .. } => "set `mesh.kubernetes.context` to one of these",
             Self::InCluster(_) => {
                 "let the pod mount its service account's token, or set `mesh.kubernetes.kubeconfig`"

@@ -390,6 +390,8 @@ impl Hold<'_> {
             Some(_) => plan::planner::standing_objects(&plan.desired, &applied),
             None => BTreeSet::new(),
         };
+        let has_objects = !applied.objects.is_empty();
+        applied.mesh = plan.context.mesh_name.clone().filter(|_| has_objects);
         Ok((last.unwrap_or_default() != applied).then_some(applied))
     }
 

@@ -151,6 +151,11 @@ fn plan_hint(error: &PlanError) -> Option<String> {
             "make the fleet file say what the machine is, or let the fleet create a new one"
                 .to_owned(),
         ),
+        PlanError::MeshLeft { .. } => Some(
+            "put `mesh` back as it was; to leave or move it, first apply the file with that mesh and \
+             without memberships"
+                .to_owned(),
+        ),
         PlanError::MissingProvider(..) => {
             Some("use the released binary, or build with `--features all`".to_owned())
         }

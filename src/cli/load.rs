@@ -202,6 +202,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
         let simulated = own.join("simulated");
         return Context {
             ledger: file_url(&simulated.join("ledger")),
+            mesh_name: mesh.as_ref().map(|_| "the simulated mesh".to_owned()),
             mesh: mesh.map(|_| Target::Manifests(simulated.join("mesh"))),
             simulate: true,
             sim_cloud: simulated.join("cloud"),
@@ -214,6 +215,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
     Context {
         ledger,
         mesh,
+        mesh_name: spec.mesh.as_ref().map(mesh::name),
         simulate: false,
         sim_cloud: own.join("cloud"),
     }

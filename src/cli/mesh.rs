@@ -39,6 +39,17 @@ pub fn target(spec: &FleetSpec, base_dir: &Path) -> Option<Target> {
     })
 }
 
+/// Names a mesh in the fleet file's words.
+pub fn name(mesh: &Mesh) -> String {
+    match mesh {
+        Mesh::Manifests(manifests) => format!("manifests in {}", manifests.path),
+        Mesh::Kubernetes(mesh) => match &mesh.context {
+            Some(context) => format!("the cluster of context {context}"),
+            None => "the cluster".to_owned(),
+        },
+    }
+}
+
 /// Returns where a path of the fleet file leads, without the `.` of `./mesh`, which says nothing.
 fn absolute(base_dir: &Path, path: &str) -> PathBuf {
     base_dir.join(path).components().collect()

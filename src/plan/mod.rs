@@ -98,6 +98,9 @@ pub struct Applied {
     /// The objects that fleets have beside their machines' entries.
     #[serde(default)]
     pub objects: BTreeSet<ObjectRef>,
+    /// Where these are, in the file's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<String>,
 }
 
 /// Where a plan is applied.
@@ -108,6 +111,9 @@ pub struct Context {
     pub ledger: String,
     /// Where membership is written.
     pub mesh: Option<Target>,
+    /// The same in the file's words, which are the same wherever the file lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_name: Option<String>,
     /// Whether the clouds are simulated.
     pub simulate: bool,
     /// The folder of the simulated cloud.

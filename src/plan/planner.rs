@@ -65,6 +65,14 @@ pub enum PlanError {
     /// A named machine belongs to a fleet that is not looked at.
     #[error("machine `{0}` belongs to fleet `{1}`, which --target leaves out")]
     NotTargeted(String, String),
+    /// The mesh that has the stack's objects is not in the file any more.
+    #[error("the stack's objects are in {was}, and the fleet file has {}", now.as_deref().unwrap_or("no mesh"))]
+    MeshLeft {
+        /// Where they are, in the words of the file that wrote them.
+        was: String,
+        /// Where the file has its mesh now.
+        now: Option<String>,
+    },
     /// The stack has machines of a provider that this build lacks.
     #[error("fleet `{0}` has machines of provider `{1}`, which this build does not have")]
     MissingProvider(String, String),
@@ -82,6 +90,7 @@ impl PlanError {
             | Self::Owned(id, _)
             | Self::NotAdoptable(id, _, _)
             | Self::NoRoom(id, _) => Some(format!("machine `{id}`")),
+            Self::MeshLeft { .. } => Some("the mesh".to_owned()),
             Self::MissingProvider(..) => None,
         }
     }
@@ -93,6 +102,7 @@ impl PlanError {
 /// Returns the first name on the command line that means nothing, or cannot be done.
 pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
     check_names(&input)?;
+    check_mesh(&input)?;
     let mut by_fleet: BTreeMap<&str, Vec<&ObservedMachine>> = BTreeMap::new();
     for fleet in input.desired.fleets.keys() {
         by_fleet.insert(fleet, Vec::new());
@@ -145,6 +155,19 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         waiting: if refresh_only { Vec::new() } else { waiting },
         observed_machines,
     })
+}
+
+/// Refuses to leave objects behind where nobody would look for them any more.
+fn check_mesh(input: &Input<'_>) -> Result<(), PlanError> {
+    let Applied { objects, mesh, .. } = input.last;
+    let now = &input.context.mesh_name;
+    match mesh {
+        Some(was) if !objects.is_empty() && Some(was) != now.as_ref() => Err(PlanError::MeshLeft {
+            was: was.clone(),
+            now: now.clone(),
+        }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
@@ -395,7 +418,11 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
 
 /// Returns how many machines' entries the last finished run left, by fleet.
 fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
-    let Applied { replicas, objects } = input.last;
+    let Applied {
+        replicas,
+        objects,
+        mesh: _,
+    } = input.last;
     let was_member = |fleet: &str| {
         let side = input.desired.fleets.get(fleet)?.side()?;
         Some(side.has_entries() && objects.contains(&objects::anchor_ref(fleet, side)))

@@ -30,6 +30,7 @@ scenarios!(
     forget_and_adopt,
     interrupted,
     locked,
+    mesh_left,
     not_ours,
     refusals,
     rollout,

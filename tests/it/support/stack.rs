@@ -197,6 +197,7 @@ impl World {
                 ledger: ledger_url(&self.name, self.ledgers.get()),
                 mesh: mesh.map(Target::Manifests),
                 simulate: false,
+                mesh_name: None,
                 sim_cloud: PathBuf::new(),
             },
             clock: Clock::new(second),

@@ -29,7 +29,11 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
                 ),
             );
         }
-        Some(path) => Origin::Saved(Box::new(read(path)?)),
+        Some(path) => {
+            let plan = read(path)?;
+            check_simulated(globals, &plan)?;
+            Origin::Saved(Box::new(plan))
+        }
         None => {
             let options = args.what.options()?;
             Origin::File(
@@ -39,6 +43,19 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         }
     };
     planning::run(globals, origin, &args.how, "apply", output).await
+}
+
+/// Refuses a plan for real where a simulation was asked for, and the other way round.
+fn check_simulated(globals: &Globals, plan: &Plan) -> Result<(), CliError> {
+    match (globals.simulate, plan.context.simulate) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => Err(CliError::new(
+            "the saved plan is for the clouds, and --simulate asks for none",
+        )
+        .with_hint("make a plan with `meshvm plan --simulate --out`")),
+        (false, true) => Err(CliError::new("the saved plan is for the simulated cloud")
+            .with_hint("apply it with --simulate, or make a plan without it")),
+    }
 }
 
 /// What to do with a file that is no plan.

@@ -35,7 +35,10 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
         checks: &checks,
     };
     output.result(|| print(&checks), &report)?;
-    Ok(Exit::Done)
+    Ok(match report.ok {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }
 
 #[cfg(feature = "local")]

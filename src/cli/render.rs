@@ -143,17 +143,13 @@ async fn write_tokens(
 
 /// Writes a file that nobody else can read.
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let written = made.and_then(|()| {
-        let mut how = std::fs::OpenOptions::new();
-        let mut file = how
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())
+        // In one move: what stands there keeps neither its mode nor, as a link, its target.
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.persist(path).map(drop).map_err(|error| error.error)
     });
     written.map_err(|error| {
         let mut failure = CliError::new(format!("cannot write {}", path.display()));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use meshvm_provider_api::Difference;
 
 use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, few, paint};
+use crate::desired::DesiredFleet;
 use crate::plan::{
     Action, Drift, FieldChange, MachineChange, ObjectAction, ObjectChange, Plan, Reason, Waiting,
 };
@@ -296,7 +297,8 @@ fn new_entries(plan: &Plan) -> BTreeMap<&str, u32> {
     for (fleet, change) in plan.changes() {
         let desired = plan.desired.fleets.get(fleet);
         let made: u32 = change.zones.values().sum();
-        if made > 0 && desired.is_some_and(|desired| desired.membership.is_some()) {
+        let side = desired.and_then(DesiredFleet::side);
+        if made > 0 && side.is_some_and(|side| side.has_entries()) {
             *entries.entry(fleet).or_default() += made;
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use meshvm_lab::istiod::args::IstiodArgs;
 use meshvm_lab::up::{Up, up};
 
 /// Doubles of a Kubernetes API and of istiod.
@@ -18,7 +19,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a Kubernetes API until the program is told to end.
+    /// Serve a Kubernetes API, with istiod, until the program is told to end.
     Up {
         /// Where to listen; port 0 lets the kernel choose.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -29,6 +30,11 @@ enum Command {
         /// The CRDs to serve. Left out, the part of Istio's that meshvm writes.
         #[arg(long, value_name = "FILE", env = "MESHVM_LAB_CRDS")]
         crds: Option<PathBuf>,
+        /// Only the Kubernetes API.
+        #[arg(long)]
+        no_istiod: bool,
+        #[command(flatten)]
+        istiod: IstiodArgs,
     },
 }
 
@@ -40,11 +46,14 @@ async fn main() -> ExitCode {
             listen,
             kubeconfig,
             crds,
+            no_istiod,
+            istiod,
         } => {
             up(Up {
                 listen,
                 kubeconfig,
                 crds,
+                istiod: (!no_istiod).then_some(istiod),
             })
             .await
         }

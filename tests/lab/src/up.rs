@@ -1,4 +1,4 @@
-//! `meshvm-lab up`: a cluster that serves until a signal comes.
+//! `meshvm-lab up`: a cluster with a mesh, which serve until a signal comes.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::istiod::IstiodError;
+use crate::istiod::args::{self, IstiodArgs};
 use crate::kube::{Cluster, ClusterError, ClusterOptions, Crds};
 
 /// What to serve.
@@ -18,6 +20,8 @@ pub struct Up {
     pub kubeconfig: PathBuf,
     /// The CRDs; those of the lab itself when there are none.
     pub crds: Option<PathBuf>,
+    /// The mesh; none when there is none.
+    pub istiod: Option<IstiodArgs>,
 }
 
 /// Why it does not serve.
@@ -26,6 +30,12 @@ pub enum UpError {
     /// The cluster does not start.
     #[error("cannot start the cluster")]
     Cluster(#[from] ClusterError),
+    /// The cluster cannot be asked.
+    #[error("cannot reach the cluster")]
+    Client(#[source] ClusterError),
+    /// The mesh does not start.
+    #[error("cannot start istiod")]
+    Istiod(#[from] IstiodError),
     /// The kubeconfig cannot be written.
     #[error("cannot write the kubeconfig {path}", path = path.display())]
     Kubeconfig {
@@ -43,7 +53,7 @@ pub enum UpError {
 ///
 /// # Errors
 ///
-/// When the cluster does not start, or its kubeconfig cannot be written.
+/// When the cluster or the mesh does not start, or the cluster's kubeconfig cannot be written.
 pub async fn up(up: Up) -> Result<(), UpError> {
     // Before anything is served, so that no signal is lost.
     let mut end = signal(SignalKind::terminate()).map_err(UpError::Signals)?;
@@ -53,15 +63,29 @@ pub async fn up(up: Up) -> Result<(), UpError> {
         crds: up.crds.map_or(Crds::Small, Crds::File),
     })
     .await?;
+    let istiod = match up.istiod {
+        Some(istiod) => {
+            let client = cluster.client().await.map_err(UpError::Client)?;
+            Some(args::run(istiod, client).await?)
+        }
+        None => None,
+    };
+    // Last, so that whoever waits for the file finds the mesh.
     write(&up.kubeconfig, &cluster.kubeconfig()).map_err(|source| UpError::Kubeconfig {
         path: up.kubeconfig.clone(),
         source,
     })?;
     println!("serving on {}", cluster.url());
     println!("export KUBECONFIG={}", up.kubeconfig.display());
+    if let Some(istiod) = &istiod {
+        println!("istiod on {}", istiod.address());
+    }
     tokio::select! {
         _ = end.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    if let Some(istiod) = istiod {
+        istiod.stop().await;
     }
     cluster.stop().await;
     Ok(())

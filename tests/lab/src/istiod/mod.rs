@@ -21,7 +21,9 @@
 //! | [`identity`], [`model`], [`registry`], [`ca`] | yes | no |
 //! | [`authenticate`], [`entries`], [`connections`], [`world`], [`install`] | | yes |
 //! | [`certificates`], [`discovery`] | the services | |
+//! | [`args`] | its flags | |
 
+pub mod args;
 pub mod authenticate;
 pub mod ca;
 pub mod certificates;

@@ -1,8 +1,10 @@
 //! What istiod leaves in a cluster, for others to read.
 
+use clap::Parser;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams};
+use meshvm_lab::istiod::args::IstiodArgs;
 use meshvm_lab::istiod::{Gateway, Istiod, IstiodOptions};
 use serde_json::{Value, json};
 
@@ -88,5 +90,31 @@ async fn a_control_plane_that_is_started_again_has_the_same_root() {
             .as_array()
             .map_or(0, Vec::len),
         0
+    );
+}
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    istiod: IstiodArgs,
+}
+
+#[tokio::test]
+async fn the_gateway_is_where_istiod_listens_unless_the_flags_say_otherwise() {
+    let lab = Lab::new().await;
+    let gateway = |flags: &[&str]| {
+        let flags = Flags::parse_from([&["lab"], flags].concat());
+        flags.istiod.options(lab.client.clone()).gateway
+    };
+    let ip = |text: &str| Gateway::Ip(text.parse().unwrap());
+    assert_eq!(gateway(&[]), ip("127.0.0.1"));
+    assert_eq!(gateway(&["--istiod", "192.0.2.1:15012"]), ip("192.0.2.1"));
+    // Every address is none that a machine could be told.
+    assert_eq!(gateway(&["--istiod", "0.0.0.0:15012"]), Gateway::None);
+    assert_eq!(gateway(&["--gateway", "none"]), Gateway::None);
+    assert_eq!(gateway(&["--gateway", "192.0.2.7"]), ip("192.0.2.7"));
+    assert_eq!(
+        gateway(&["--gateway", "lb.example"]),
+        Gateway::Hostname("lb.example".to_owned())
     );
 }

@@ -29,7 +29,7 @@ pub async fn keep(
         let ttl = until(Timestamp::now(), material.end);
         log::info(format_args!(
             "generated new workload certificate\tresourceName=default ttl={}",
-            humantime::format_duration(Duration::from_secs(ttl.as_secs()))
+            in_hours(ttl)
         ));
         if let Some(folder) = &settings.output_certs
             && let Err(error) = material.write_to(folder)
@@ -46,6 +46,16 @@ pub async fn keep(
         );
         current.send_replace(Some(material));
         tokio::time::sleep(pause.max(SHORTEST)).await;
+    }
+}
+
+/// Writes a duration as Go does, without what is less than a second.
+fn in_hours(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
 
@@ -83,6 +93,13 @@ pub fn lifetime_until_renewal(lifetime: Duration, share_left: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_those_of_go() {
+        let written =
+            [59, 60, 86_399, 604_800].map(|seconds| in_hours(Duration::from_secs(seconds)));
+        assert_eq!(written, ["59s", "1m0s", "23h59m59s", "168h0m0s"]);
+    }
 
     #[test]
     fn the_next_is_asked_for_when_the_share_is_left() {

@@ -20,10 +20,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::machine::{Machine, Programs};
-use self::network::{Application, HUB, Network, ask};
+use self::network::{Application, HUB, Network, address, ask};
 
-const CALLER: &str = "198.18.77.2";
-const SERVER: &str = "198.18.77.3";
+const CALLER: u8 = 2;
+const SERVER: u8 = 3;
+const OUTSIDER: u8 = 9;
 
 /// The control plane, and what the machines are to find in it.
 struct Plane {
@@ -46,7 +47,7 @@ impl Plane {
             make(&accounts, json!({ "metadata": { "name": name } })).await;
         }
         let mut options = IstiodOptions::new(client.clone());
-        options.listen = SocketAddr::new(HUB.parse().unwrap(), 0);
+        options.listen = SocketAddr::new(address(HUB).parse().unwrap(), 0);
         let istiod = Istiod::start(options).await.unwrap();
         let plane = Self {
             client,
@@ -70,7 +71,7 @@ impl Plane {
         Api::namespaced_with(self.client.clone(), "vm", &kind)
     }
 
-    async fn entry(&self, name: &str, address: &str, app: &str, account: &str, checked: bool) {
+    async fn entry(&self, name: &str, machine: u8, app: &str, account: &str, checked: bool) {
         let checked = if checked { "true" } else { "false" };
         let entry = json!({
             "apiVersion": "networking.istio.io/v1",
@@ -79,7 +80,7 @@ impl Plane {
                 "name": name,
                 "annotations": { "proxy.istio.io/health-checks-enabled": checked },
             },
-            "spec": { "address": address, "labels": { "app": app }, "serviceAccount": account },
+            "spec": { "address": address(machine), "labels": { "app": app }, "serviceAccount": account },
         });
         make(&self.entries(), entry).await;
     }
@@ -122,7 +123,7 @@ impl Plane {
         &self,
         programs: &Programs,
         namespace: String,
-        (name, account, address): (&str, &str, &str),
+        (name, account, machine): (&str, &str, u8),
         probe: &Value,
     ) -> Machine {
         let mesh = json!({ "defaultConfig": {
@@ -138,7 +139,7 @@ impl Plane {
             self.istiod.root_pem(),
             &self.token(account).await,
             &[
-                ("INSTANCE_IP", address),
+                ("INSTANCE_IP", &address(machine)),
                 ("POD_NAME", name),
                 ("POD_NAMESPACE", "vm"),
                 ("SERVICE_ACCOUNT", account),
@@ -260,9 +261,9 @@ async fn a_call_goes_from_one_machine_to_the_other_as_who_they_are() {
     assert!(not_him.starts_with("HTTP/1.1 503"), "{not_him}");
 
     // Nobody comes in without a certificate, by whatever port.
-    let outside = network.machine("198.18.77.9");
+    let outside = network.machine(OUTSIDER);
     for port in [8080, 7000, 9999] {
-        let answer = blocking(|| ask(&outside, &format!("{SERVER}:{port}"), ""));
+        let answer = blocking(|| ask(&outside, &format!("{}:{port}", address(SERVER)), ""));
         assert!(
             !answer.is_ok_and(|answer| answer.starts_with("HTTP")),
             "port {port}"

@@ -11,8 +11,13 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-/// The bridge's own address, where the test process is.
-pub const HUB: &str = "198.18.77.1";
+/// Which machine of a network the test process is, as the bridge.
+pub const HUB: u8 = 1;
+
+/// Returns the address of a machine: in a network of this process, so that two can be tested.
+pub fn address(machine: u8) -> String {
+    format!("198.18.{}.{machine}", std::process::id() % 256)
+}
 
 /// A bridge with namespaces, which all end with it.
 pub struct Network {
@@ -29,13 +34,19 @@ impl Network {
         };
         let bridge = network.bridge.as_str();
         ip(&["link", "add", bridge, "type", "bridge"]);
-        ip(&["addr", "add", &format!("{HUB}/24"), "dev", bridge]);
+        ip(&[
+            "addr",
+            "add",
+            &format!("{}/24", address(HUB)),
+            "dev",
+            bridge,
+        ]);
         ip(&["link", "set", bridge, "up"]);
         network
     }
 
-    /// Makes a namespace with an address; returns its name.
-    pub fn machine(&mut self, address: &str) -> String {
+    /// Makes a namespace for a machine; returns its name.
+    pub fn machine(&mut self, machine: u8) -> String {
         let number = self.namespaces.len();
         let name = format!("{}n{number}", self.bridge);
         let (outer, inner) = (format!("{}o{number}", self.bridge), "eth0");
@@ -50,14 +61,14 @@ impl Network {
             &name,
             "addr",
             "add",
-            &format!("{address}/24"),
+            &format!("{}/24", address(machine)),
             "dev",
             inner,
         ]);
         ip(&["-n", &name, "link", "set", "lo", "up"]);
         ip(&["-n", &name, "link", "set", inner, "up"]);
         // Virtual addresses of services need some way out before they are captured.
-        ip(&["-n", &name, "route", "add", "default", "via", HUB]);
+        ip(&["-n", &name, "route", "add", "default", "via", &address(HUB)]);
         name
     }
 }

@@ -4,6 +4,11 @@
 //! somebody else made is never deleted, and one without the annotation for health is never
 //! touched.
 
+mod condition;
+mod registered;
+#[cfg(test)]
+mod tests;
+
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::{Map, Value, json};
@@ -11,8 +16,10 @@ use tonic::Status;
 
 use meshvm_lab_agent::wire::Node;
 
+use self::condition::conditions;
+use self::registered::{registered_name, registered_spec};
 use super::identity::Identity;
-use super::model::{self, EntrySpec, GroupSpec, HEALTH_CHECKED, HEALTHY};
+use super::model::{self, EntrySpec, GroupSpec, HEALTH_CHECKED};
 use super::world::{entries_kind, groups_kind};
 
 /// Who writes.
@@ -22,8 +29,6 @@ pub(super) const GROUP: &str = "istio.io/autoRegistrationGroup";
 const CONTROLLER: &str = "istio.io/workloadController";
 pub(super) const CONNECTED_AT: &str = "istio.io/connectedAt";
 pub(super) const DISCONNECTED_AT: &str = "istio.io/disconnectedAt";
-/// The longest name that an object may have.
-const LONGEST_NAME: usize = 253;
 /// How often a write is tried that others come before.
 const MOST_TRIES: usize = 5;
 
@@ -290,53 +295,6 @@ pub fn own(node: &Node) -> Option<Own> {
     })
 }
 
-/// `<group>-<address>[-<network>]`, its end when that is too long.
-fn registered_name(node: &Node) -> String {
-    let address = node.addresses.first().map_or("", String::as_str);
-    let mut name = format!("{}-{address}", node.auto_register_group);
-    if !node.network.is_empty() {
-        name = format!("{name}-{}", node.network);
-    }
-    let name = name.replace(':', "-");
-    let cut = name.len().saturating_sub(LONGEST_NAME);
-    name.chars().skip(cut).collect()
-}
-
-/// The template, with what the node says of itself.
-fn registered_spec(node: &Node, group: GroupSpec) -> Value {
-    let mut template = group.template;
-    template.labels.extend(group.metadata.labels);
-    template.labels.extend(node.labels.clone());
-    let or = |said: &str, template: String| {
-        if said.is_empty() {
-            template
-        } else {
-            said.to_owned()
-        }
-    };
-    let mut spec = json!({
-        "address": node.addresses.first(),
-        "labels": template.labels,
-    });
-    let texts = [
-        ("network", or(&node.network, template.network)),
-        ("locality", or(&node.locality, template.locality)),
-        ("serviceAccount", template.service_account),
-    ];
-    for (key, text) in texts {
-        if !text.is_empty() {
-            spec[key] = json!(text);
-        }
-    }
-    if !template.ports.is_empty() {
-        spec["ports"] = json!(template.ports);
-    }
-    if template.weight != 0 {
-        spec["weight"] = json!(template.weight);
-    }
-    spec
-}
-
 /// Whoever has no service account in its entry may have any of the namespace.
 fn matches_identity(own: &Own, account: &str, identity: &Identity) -> Result<(), Status> {
     let Own { namespace, name } = own;
@@ -354,48 +312,6 @@ fn is_looked_after(entry: &DynamicObject) -> bool {
     entry.annotations().contains_key(GROUP) || model::is_health_checked(entry)
 }
 
-/// Returns conditions with the one for health replaced, or without it. When it says the same as
-/// before, nothing changes.
-fn conditions(old: &[Value], health: Option<(bool, &str)>, now: &str) -> Vec<Value> {
-    let mut new: Vec<Value> = old.to_vec();
-    let place = new
-        .iter()
-        .position(|condition| condition["type"] == HEALTHY);
-    let Some((healthy, message)) = health else {
-        new.retain(|condition| condition["type"] != HEALTHY);
-        return new;
-    };
-    let status = if healthy { "True" } else { "False" };
-    let mut condition = json!({
-        "type": HEALTHY,
-        "status": status,
-        "lastProbeTime": now,
-        "lastTransitionTime": now,
-    });
-    if !message.is_empty() {
-        condition["message"] = json!(message);
-    }
-    match place {
-        Some(place) => {
-            let was = &new[place];
-            let is_same = was["status"] == condition["status"]
-                && was["message"].as_str().unwrap_or_default() == message;
-            if is_same {
-                return new;
-            }
-            if was["status"] == condition["status"] {
-                condition["lastTransitionTime"] = was["lastTransitionTime"].clone();
-            }
-            new[place] = condition;
-        }
-        None => new.push(condition),
-    }
-    new
-}
-
 fn failed(error: &kube::Error) -> Status {
     Status::unavailable(format!("the cluster: {error}"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@
 //! The time comes with each request.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,7 +22,7 @@ use super::{reviews, verbs};
 #[derive(Debug)]
 pub struct Api {
     /// The kinds.
-    pub kinds: Kinds,
+    pub kinds: Arc<Kinds>,
     /// The objects.
     pub store: Store,
     /// The key that signs tokens.

@@ -1,5 +1,7 @@
 //! A fresh cluster: its kinds, and the objects that one has from the first.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use uuid::Uuid;
 use super::api::{Api, stamp};
 use super::auth::rbac::BOOTSTRAP;
 use super::auth::tokens::{About, Bound, Claims, ISSUER, Signer};
-use super::kinds::{KindId, Kinds, builtin, crd};
+use super::kinds::{KindId, crd};
 use super::store::{Store, uid};
 use super::{ClusterError, Crds, lifecycle, rules};
 
@@ -17,16 +19,10 @@ use super::{ClusterError, Crds, lifecycle, rules};
 ///
 /// When CRDs cannot be served, or keys not be made.
 pub fn api(crds: &Crds, ca_pem: String) -> Result<Api, ClusterError> {
-    let crds = crds.read()?;
-    let mut kinds = builtin::all()?;
-    kinds.push(crd::itself()?);
-    for crd in &crds {
-        kinds.push(crd::kind(crd)?);
-    }
-    let kinds = Kinds::new(kinds);
+    let served = crds.read()?;
     let mut api = Api {
-        store: Store::new(kinds.count()),
-        kinds,
+        store: Store::new(served.kinds.count()),
+        kinds: Arc::clone(&served.kinds),
         signer: Signer::new()?,
         chores: std::collections::VecDeque::new(),
         ca_pem,
@@ -41,8 +37,9 @@ pub fn api(crds: &Crds, ca_pem: String) -> Result<Api, ClusterError> {
     for object in crd::documents(BOOTSTRAP)? {
         put(&mut api, object, now);
     }
-    for crd in crds {
-        put(&mut api, crd::established(crd, &stamp(now)), now);
+    for crd in &served.crds {
+        let crd = crd::established(crd.clone(), &stamp(now));
+        put(&mut api, crd, now);
     }
     lifecycle::run(&mut api, now);
     Ok(api)

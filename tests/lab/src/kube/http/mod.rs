@@ -5,6 +5,7 @@
 pub mod discovery;
 mod listen;
 mod openapi;
+mod protobuf;
 mod respond;
 pub mod route;
 mod serve;

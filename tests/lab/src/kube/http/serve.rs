@@ -17,7 +17,7 @@ use tokio::sync::watch::{Receiver, Sender};
 
 use super::respond::{self, Body};
 use super::route::{Objects, Route, query, route};
-use super::{discovery, openapi, table, watching};
+use super::{discovery, openapi, protobuf, table, watching};
 use crate::kube::api::{Api, Query, Request, Verb};
 use crate::kube::auth::User;
 use crate::kube::auth::rbac::{self, Wish};
@@ -197,7 +197,14 @@ impl Shared {
     ) -> Result<Request, Refusal> {
         let kind = self.kind(&objects)?;
         let content_type = header(head, CONTENT_TYPE);
-        let content_type = content_type.split(';').next().unwrap_or_default().trim();
+        let mut content_type = content_type.split(';').next().unwrap_or_default().trim();
+        let mut body = body;
+        if content_type == protobuf::CONTENT_TYPE {
+            let read = protobuf::to_json(&body);
+            let read = read.map_err(|error| Refusal::bad_request(error.to_string()))?;
+            body = read.to_string().into_bytes();
+            content_type = "application/json";
+        }
         Ok(Request {
             user,
             verb: objects.verb,

@@ -246,7 +246,10 @@ fn kind_of(row: &Row) -> Result<Kind, BadKinds> {
         plural: row.plural.to_owned(),
         singular: row.kind.to_ascii_lowercase(),
         short: row.short.iter().map(|name| (*name).to_owned()).collect(),
-        categories: Vec::new(),
+        categories: match row.plural {
+            "services" => vec!["all".to_owned()],
+            _ => Vec::new(),
+        },
         namespaced: row.namespaced,
         nature: row.nature,
         status: row.status,

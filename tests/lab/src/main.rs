@@ -27,8 +27,9 @@ enum Command {
         /// Write a kubeconfig here, readable by its owner alone.
         #[arg(long, value_name = "FILE")]
         kubeconfig: PathBuf,
-        /// The CRDs to serve. Left out, the part of Istio's that meshvm writes.
-        #[arg(long, value_name = "FILE", env = "MESHVM_LAB_CRDS")]
+        /// The CRDs to serve. Left out, those that MESHVM_LAB_CRDS names, else the part of
+        /// Istio's that meshvm writes.
+        #[arg(long, value_name = "FILE")]
         crds: Option<PathBuf>,
         /// Only the Kubernetes API.
         #[arg(long)]

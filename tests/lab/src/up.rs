@@ -18,7 +18,7 @@ pub struct Up {
     pub listen: SocketAddr,
     /// Where to write the kubeconfig.
     pub kubeconfig: PathBuf,
-    /// The CRDs; those of the lab itself when there are none.
+    /// The CRDs; those that are found when there are none.
     pub crds: Option<PathBuf>,
     /// The mesh; none when there is none.
     pub istiod: Option<IstiodArgs>,
@@ -60,7 +60,7 @@ pub async fn up(up: Up) -> Result<(), UpError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(UpError::Signals)?;
     let cluster = Cluster::start(ClusterOptions {
         listen: up.listen,
-        crds: up.crds.map_or(Crds::Small, Crds::File),
+        crds: up.crds.map_or(Crds::Found, Crds::File),
     })
     .await?;
     let istiod = match up.istiod {

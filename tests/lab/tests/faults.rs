@@ -6,6 +6,7 @@ use kube::api::{
     Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
     WatchEvent, WatchParams,
 };
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use meshvm_lab::kube::{Cluster, ClusterOptions, Count, Effect, Fault};
 use serde_json::{Value, json};
 
@@ -22,38 +23,34 @@ fn on(verb: &str, effect: Effect) -> Fault {
     }
 }
 
+/// A client that asks once: that of a kubeconfig asks again by itself where it is told to wait.
 async fn lab() -> (Cluster, Api<ConfigMap>) {
     let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
-    let client = cluster.client().await.unwrap();
+    let config = Kubeconfig::from_yaml(&cluster.kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options).await;
+    let mut config = config.unwrap();
+    config.default_retry = false;
+    let client = kube::Client::try_from(config).unwrap();
     (cluster, Api::namespaced(client, "default"))
-}
-
-/// The client of kube itself asks again after some of these, so the faults outlast it.
-fn for_ever(fault: Fault) -> Fault {
-    Fault {
-        times: 1_000,
-        ..fault
-    }
 }
 
 #[tokio::test]
 async fn requests_are_refused_on_purpose() {
     let (cluster, maps) = lab().await;
     let faults = cluster.faults();
-    faults.add(for_ever(on("create", Effect::TooMany { retry_after: 0 })));
+    faults.add(on("create", Effect::TooMany { retry_after: 0 }));
     let error = maps
         .create(&PostParams::default(), &map("a"))
         .await
         .unwrap_err();
     assert!(matches!(error, kube::Error::Api(status) if status.code == 429));
-    faults.clear();
-    faults.add(for_ever(on("create", Effect::Status { code: 500 })));
+    faults.add(on("create", Effect::Status { code: 500 }));
     let error = maps
         .create(&PostParams::default(), &map("a"))
         .await
         .unwrap_err();
     assert!(matches!(error, kube::Error::Api(status) if status.code == 500));
-    faults.clear();
     assert!(maps.get_opt("a").await.unwrap().is_none());
     maps.create(&PostParams::default(), &map("a"))
         .await
@@ -63,13 +60,12 @@ async fn requests_are_refused_on_purpose() {
 #[tokio::test]
 async fn connections_are_reset_before_or_after() {
     let (cluster, maps) = lab().await;
-    cluster.faults().add(for_ever(on("create", Effect::Reset)));
+    cluster.faults().add(on("create", Effect::Reset));
     let error = maps
         .create(&PostParams::default(), &map("a"))
         .await
         .unwrap_err();
     assert!(!matches!(error, kube::Error::Api(_)), "{error}");
-    cluster.faults().clear();
     assert!(maps.get_opt("a").await.unwrap().is_none());
 
     cluster.faults().add(on("create", Effect::LoseReply));
@@ -146,8 +142,8 @@ async fn faults_and_counts_are_there_over_http_for_the_admin() {
     assert!(matches!(unknown, Err(kube::Error::Api(status)) if status.code == 400));
 
     let anonymous = cluster.kubeconfig().replace(cluster.admin_token(), "other");
-    let config = kube::config::Kubeconfig::from_yaml(&anonymous).unwrap();
-    let options = kube::config::KubeConfigOptions::default();
+    let config = Kubeconfig::from_yaml(&anonymous).unwrap();
+    let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(config, &options)
         .await
         .unwrap();

@@ -256,3 +256,55 @@ impl FieldSet {
         Ok(set)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn set(fields: Value) -> FieldSet {
+        FieldSet::from_fields(&fields).unwrap()
+    }
+
+    #[test]
+    fn a_set_is_the_same_written_and_read() {
+        let fields = json!({
+            "f:metadata": {"f:labels": {".": {}, "f:app": {}}, "f:finalizers": {"v:\"a/b\"": {}}},
+            "f:spec": {"f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}}},
+        });
+        assert_eq!(set(fields.clone()).to_fields(), fields);
+        // However the keys of an item are ordered, they are the same.
+        let other = r#"k:{"protocol":"TCP","port":80}"#;
+        let other = set(json!({"f:spec": {"f:ports": {other: {".": {}, "f:port": {}}}}}));
+        assert_eq!(set(fields).intersection(&other), other);
+        for bad in ["x", "g:a", "k:a", "i:a"] {
+            assert!(FieldSet::from_fields(&json!({bad: {}})).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sets_are_added_and_taken_away() {
+        let a = set(json!({"f:a": {".": {}, "f:x": {}, "f:y": {}}, "f:b": {}}));
+        let b = set(json!({"f:a": {".": {}, "f:x": {}}, "f:c": {}}));
+        assert_eq!(
+            a.difference(&b),
+            set(json!({"f:a": {"f:y": {}}, "f:b": {}}))
+        );
+        assert_eq!(a.recursive_difference(&b), set(json!({"f:b": {}})));
+        assert_eq!(
+            a.intersection(&b),
+            set(json!({"f:a": {".": {}, "f:x": {}}}))
+        );
+        assert_eq!(a.union(&b).difference(&a), set(json!({"f:c": {}})));
+        assert!(a.difference(&a).is_empty());
+    }
+
+    #[test]
+    fn paths_are_told_as_the_server_does() {
+        let fields = json!({"f:p": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {"f:name": {}}},
+                            "f:s": {"v:\"a\"": {}}});
+        let told = set(fields).paths();
+        assert_eq!(told, [".p[port=80,protocol=\"TCP\"].name", ".s[=\"a\"]"]);
+    }
+}

@@ -35,8 +35,9 @@ impl Watch {
         let mut told = Vec::new();
         let seen = if initial {
             let namespace = Some(request.namespace.as_str()).filter(|n| !n.is_empty());
-            for (_, object) in api.store.list(request.kind, namespace, None) {
-                if selector.matches(object) {
+            for ((_, name), object) in api.store.list(request.kind, namespace, None) {
+                let named = request.name.is_empty() || request.name == *name;
+                if named && selector.matches(object) {
                     told.push(event("ADDED", in_version(kind, &version.name, object)));
                 }
             }
@@ -91,8 +92,11 @@ impl Watch {
 
     fn told(&self, kind: &Kind, version: &str, change: &Event) -> Option<Value> {
         let here = |object: &&Arc<Value>| {
-            let namespace = &self.request.namespace;
+            let Request {
+                namespace, name, ..
+            } = &self.request;
             (namespace.is_empty() || object["metadata"]["namespace"] == **namespace)
+                && (name.is_empty() || object["metadata"]["name"] == **name)
                 && self.selector.matches(object)
         };
         let old = change.old.as_ref().filter(here);

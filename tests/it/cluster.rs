@@ -3,4 +3,6 @@
 
 mod backend;
 mod ground;
+#[cfg(feature = "local")]
+mod machines;
 mod program;

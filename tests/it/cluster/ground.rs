@@ -27,15 +27,20 @@ pub struct Ground {
 impl Ground {
     pub async fn new() -> Self {
         let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
-        let admin = cluster.client().await.unwrap();
-        let ground = Self {
-            cluster,
-            admin,
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let ground = Self::bare(cluster).await;
         ground.control_plane().await;
         ground.user().await;
         ground
+    }
+
+    /// Takes a cluster as it is.
+    pub async fn bare(cluster: Cluster) -> Self {
+        let admin = cluster.client().await.unwrap();
+        Self {
+            cluster,
+            admin,
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// Makes what istiod and its installation leave.

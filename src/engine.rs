@@ -19,10 +19,10 @@ use crate::apply::{self, Journal, JournalError, Outcome, RunError, Worker};
 use crate::desired::Desired;
 use crate::journal::{Entry, Event, Memory, Run, fold};
 use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, LedgerError, RunWriter};
-use crate::mesh::Backend;
+use crate::mesh::{Backend, MeshError, Object};
 use crate::observe::{self, ObserveError};
 use crate::observed::Observed;
-use crate::plan::{self, Applied, Context, Options, Plan, PlanError};
+use crate::plan::{self, Applied, Context, ObjectAction, Options, Plan, PlanError};
 use crate::providers::Connections;
 use crate::steps::lower;
 
@@ -66,6 +66,9 @@ pub enum EngineError {
     /// The command line.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// What the plan makes in the mesh.
+    #[error("the mesh does not take what the plan makes")]
+    Check(#[source] MeshError),
     /// The run itself.
     #[error(transparent)]
     Apply(#[from] RunError),
@@ -83,7 +86,30 @@ impl Engine {
     ) -> Result<(Plan, Observed), EngineError> {
         let runs = read_runs(self.ledger.runs().await?)?;
         let memory = self.fold(&runs);
-        self.plan(desired, options, &memory).await
+        self.plan(desired, options, &memory, is_interrupted(&runs))
+            .await
+    }
+
+    /// Looks whether the objects that a plan makes can be made. Changes nothing.
+    ///
+    /// # Errors
+    /// When one exists that is not the stack's, or the mesh cannot be read.
+    pub async fn check(&self, plan: &Plan) -> Result<(), EngineError> {
+        let made = plan
+            .objects
+            .iter()
+            .filter_map(|change| match change.action {
+                ObjectAction::Create => change.object.clone(),
+                ObjectAction::Update | ObjectAction::Delete | ObjectAction::Release => None,
+            });
+        let made: Vec<Object> = made.collect();
+        match &self.mesh {
+            Some(mesh) if !made.is_empty() => mesh
+                .check(&plan.desired.stack, &made)
+                .await
+                .map_err(EngineError::Check),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Takes the lock of the stack and settles what an interrupted run left.
@@ -145,6 +171,7 @@ impl Engine {
         desired: Desired,
         options: Options,
         memory: &Memory,
+        interrupted: bool,
     ) -> Result<(Plan, Observed), EngineError> {
         let mut scopes = self.ledger.scopes().await?;
         scopes.extend(
@@ -184,6 +211,7 @@ impl Engine {
             desired,
             observed: &observed,
             last: &applied.unwrap_or_default(),
+            interrupted,
             kinds: &kinds,
         })?;
         Ok((plan, observed))
@@ -220,9 +248,14 @@ impl Hold<'_> {
     /// Makes a plan.
     ///
     /// # Errors
-    /// As [`Engine::look`].
+    /// As [`Engine::look`] and [`Engine::check`].
     pub async fn plan(&mut self, desired: Desired, options: Options) -> Result<Plan, EngineError> {
-        let (plan, observed) = self.engine.plan(desired, options, &self.memory).await?;
+        let interrupted = is_interrupted(&self.runs);
+        let planned = self
+            .engine
+            .plan(desired, options, &self.memory, interrupted);
+        let (plan, observed) = planned.await?;
+        self.engine.check(&plan).await?;
         // What the listings show by themselves need not be remembered any longer, nor
         // what turned out not to have happened.
         self.memory.expected = observed.behind;
@@ -292,8 +325,7 @@ impl Hold<'_> {
         let applied = self.applied(&plan).await?;
         // What an interrupted run left is taken over by one that does nothing else, or
         // every later plan would have to find it out again.
-        let is_interrupted = self.runs.iter().any(|run| !run.finished);
-        if plan.is_empty() && self.settled.is_empty() && !is_interrupted {
+        if plan.is_empty() && self.settled.is_empty() && !is_interrupted(&self.runs) {
             self.record(applied).await?;
             return Ok(Outcome::default());
         }
@@ -432,6 +464,10 @@ impl Journal for LeasedJournal<'_> {
         }
         Ok(())
     }
+}
+
+fn is_interrupted(runs: &[Run]) -> bool {
+    runs.iter().any(|run| !run.finished)
 }
 
 fn read_runs(stored: Vec<crate::ledger::StoredRun<Entry>>) -> Result<Vec<Run>, EngineError> {

@@ -29,6 +29,12 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
                 ),
             );
         }
+        Some(_) if globals.names_files() => {
+            return Err(CliError::new(
+                "a saved plan holds the fleet file and its variables already",
+            )
+            .with_hint("leave -f, --var and --var-file to `meshvm plan --out`"));
+        }
         Some(path) => {
             let plan = read(path)?;
             check_simulated(globals, &plan)?;

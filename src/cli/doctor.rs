@@ -57,7 +57,7 @@ fn local() -> Vec<Check> {
 
 /// Looks at the stack of the fleet file, where there is one.
 async fn stack(globals: &Globals, output: &Output) -> Vec<Check> {
-    if !globals.file.iter().all(|file| file.exists()) {
+    if !globals.files().iter().all(|file| file.exists()) {
         return Vec::new();
     }
     let loaded = match load::load(globals, output, Ask::Nobody).await {

@@ -122,7 +122,7 @@ impl From<EngineError> for CliError {
                 hint: source.hint,
                 ..outer
             },
-            EngineError::Observe(ObserveError::Mesh(source)) => Self {
+            EngineError::Observe(ObserveError::Mesh(source)) | EngineError::Check(source) => Self {
                 hint: source.hint(),
                 ..outer
             },
@@ -145,7 +145,7 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::NotTargeted(_, fleet) => {
             Some(format!("add `--target {fleet}`, or leave --target out"))
         }
-        PlanError::NothingToAdopt(..) | PlanError::Owned(..) => None,
+        PlanError::NothingToAdopt(..) | PlanError::Owned(..) | PlanError::Contradiction(_) => None,
         PlanError::NoRoom(_, fleet) => Some(format!("raise `fleets.{fleet}.replicas`")),
         PlanError::NotAdoptable(..) => Some(
             "make the fleet file say what the machine is, or let the fleet create a new one"

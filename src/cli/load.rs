@@ -44,8 +44,9 @@ pub struct Loaded {
 
 /// Reads and checks the fleet file, and reads the mesh that it names where `ask` says so.
 pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded, CliError> {
-    let files = read_sources(&globals.file, output)?;
-    let base_dir = base_dir(&globals.file)?;
+    let names = globals.files();
+    let files = read_sources(&names, output)?;
+    let base_dir = base_dir(&names)?;
     let inputs = Inputs {
         var_files: read_sources(&globals.var_file, output)?,
         vars: vars(&globals.var)?,

@@ -45,14 +45,8 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Globals {
-    /// Fleet file; several are merged, later ones win
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "meshvm.yaml"
-    )]
+    /// Fleet file; several are merged, later ones win [default: meshvm.yaml]
+    #[arg(short, long, global = true, value_name = "FILE")]
     file: Vec<PathBuf>,
     /// Set a variable of the fleet file
     #[arg(long, global = true, value_name = "NAME=VALUE")]
@@ -94,6 +88,22 @@ struct Globals {
         hide_env_values = true
     )]
     data_dir: Option<PathBuf>,
+}
+
+impl Globals {
+    /// Returns the fleet files.
+    fn files(&self) -> Vec<PathBuf> {
+        if self.file.is_empty() {
+            vec![PathBuf::from("meshvm.yaml")]
+        } else {
+            self.file.clone()
+        }
+    }
+
+    /// Returns whether the command line says what a saved plan holds already.
+    fn names_files(&self) -> bool {
+        !(self.file.is_empty() && self.var.is_empty() && self.var_file.is_empty())
+    }
 }
 
 // The variants have no documentation, since clap would print it as one long

@@ -56,6 +56,7 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
         bars.provider_progress(),
     )?;
     let (plan, _) = engine.look(loaded.desired, options).await?;
+    engine.check(&plan).await?;
     if let Some(path) = &args.out {
         save(&plan, path)?;
     }

@@ -49,7 +49,14 @@ impl PlanOptions {
                 CliError::new(format!("--adopt {pair} names no machine"))
                     .with_hint("write --adopt FLEET=ID")
             })?;
-            adopt.insert(MachineId::from(id), fleet.to_owned());
+            match adopt.insert(MachineId::from(id), fleet.to_owned()) {
+                Some(other) if other != fleet => {
+                    return Err(CliError::new(format!(
+                        "--adopt takes machine `{id}` into two fleets, `{other}` and `{fleet}`"
+                    )));
+                }
+                Some(_) | None => {}
+            }
         }
         Ok(Options {
             targets: set(&self.target),

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Backend, MeshError, Object, ObjectRef, Owned, SECRET, Seen, TokenFor};
+use super::{Backend, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor};
 
 use calls::{PAGE, attempt, pages, together};
 use conflict::{conflict, is_conflict};
@@ -217,7 +217,7 @@ impl Kubernetes {
                 if !may(&known, stack) {
                     return Err(MeshError::Foreign {
                         object: reference,
-                        place: self.cluster.to_string(),
+                        place: Place::Cluster(self.cluster.to_string()),
                         stack: stack.to_owned(),
                     });
                 }
@@ -364,6 +364,11 @@ impl Backend for Kubernetes {
         }
         seen.sort_by(|a, b| a.object.reference.cmp(&b.object.reference));
         Ok(seen)
+    }
+
+    async fn check(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        let references = objects.iter().map(|object| &object.reference);
+        self.own(stack, references, Known::is_for).await.map(drop)
     }
 
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {

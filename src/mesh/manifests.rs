@@ -6,6 +6,7 @@
 //! longer parses belongs to the stack that its first line names. Everything
 //! else in the folder is somebody else's: never changed, never deleted.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Backend, MeshError, Object, ObjectRef, Owned, Seen};
+use super::{Backend, MeshError, Object, ObjectRef, Owned, Place, Seen};
 
 /// A folder of manifests.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Manifests {
         }
         Err(MeshError::Foreign {
             object: reference.clone(),
-            place: path.display().to_string(),
+            place: Place::File(path.to_owned()),
             stack: stack.to_owned(),
         })
     }
@@ -115,7 +116,12 @@ impl Manifests {
         Ok(())
     }
 
-    fn write_now(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+    /// Returns what has to be written, by file; refuses when a file is not the stack's.
+    fn outdated(
+        &self,
+        stack: &str,
+        objects: &[Object],
+    ) -> Result<Vec<(PathBuf, String)>, MeshError> {
         let mut outdated = Vec::new();
         for object in objects {
             let path = self.file_of(&object.reference);
@@ -136,7 +142,34 @@ impl Manifests {
             }
             outdated.push((path, text));
         }
-        for (path, text) in outdated {
+        Ok(outdated)
+    }
+
+    /// As before a write, and whether another file has an object of the same name: two that say
+    /// different things of one object are a cluster's to choose from, and nobody's to predict.
+    fn check_now(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        self.outdated(stack, objects)?;
+        let wanted: BTreeSet<&ObjectRef> = objects.iter().map(|o| &o.reference).collect();
+        for path in self.files()? {
+            if !path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+                continue;
+            }
+            let text = read(&path)?.unwrap_or_default();
+            let documents = serde_saphyr::from_multiple::<Value>(&text).unwrap_or_default();
+            let mut others = documents.into_iter().filter_map(Object::from_manifest);
+            let of_same_name = |other: &Object| {
+                wanted.contains(&other.reference) && self.file_of(&other.reference) != path
+            };
+            if let Some(other) = others.find(of_same_name) {
+                let object = other.reference;
+                return Err(MeshError::Twice { object, path });
+            }
+        }
+        Ok(())
+    }
+
+    fn write_now(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        for (path, text) in self.outdated(stack, objects)? {
             replace(stack, &path, &text).map_err(|source| refused("write", &path, source))?;
         }
         Ok(())
@@ -177,6 +210,12 @@ impl Backend for Manifests {
     async fn observe(&self, stack: &str) -> Result<Vec<Seen>, MeshError> {
         let stack = stack.to_owned();
         self.blocking(move |this| this.observe_now(&stack)).await
+    }
+
+    async fn check(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        let (stack, objects) = (stack.to_owned(), objects.to_vec());
+        self.blocking(move |this| this.check_now(&stack, &objects))
+            .await
     }
 
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {

@@ -190,6 +190,12 @@ pub trait Backend: Send + Sync {
     /// When the mesh cannot be read, or holds what cannot be understood.
     async fn observe(&self, stack: &str) -> Result<Vec<Seen>, MeshError>;
 
+    /// Looks whether objects can be written. Changes nothing.
+    ///
+    /// # Errors
+    /// [`MeshError::Foreign`] when one exists and is not the stack's.
+    async fn check(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError>;
+
     /// Writes objects, each whole. Safe to repeat.
     ///
     /// # Errors
@@ -249,6 +255,24 @@ pub fn secret_ref(namespace: &str, machine: &str) -> ObjectRef {
     }
 }
 
+/// Where an object of somebody else is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a file.
+    File(PathBuf),
+    /// In a cluster.
+    Cluster(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Cluster(name) => f.write_str(name),
+        }
+    }
+}
+
 /// Why the mesh could not be read or written.
 #[derive(Debug, Error)]
 pub enum MeshError {
@@ -258,9 +282,17 @@ pub enum MeshError {
         /// The object.
         object: ObjectRef,
         /// Where it is.
-        place: String,
+        place: Place,
         /// The stack that wants it.
         stack: String,
+    },
+    /// Another file of the folder has an object of that name.
+    #[error("{object} is in {path} as well")]
+    Twice {
+        /// The object.
+        object: ObjectRef,
+        /// The other file.
+        path: PathBuf,
     },
     /// A file of the folder is no manifest.
     #[error("{path} is not a manifest: {reason}")]
@@ -298,7 +330,7 @@ impl MeshError {
     /// Returns what the error means for the engine.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Foreign { .. } => ErrorClass::Conflict,
+            Self::Foreign { .. } | Self::Twice { .. } => ErrorClass::Conflict,
             Self::Unreadable { .. } | Self::UnknownKind { .. } | Self::NoTokens => {
                 ErrorClass::Invalid
             }
@@ -313,15 +345,28 @@ impl MeshError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Foreign { object, stack, .. } => Some(format!(
-                "rename the fleet or its objects, or hand that one over with the label {}={stack} \
-                 (`kubectl label {} {} -n {} {}={stack}`)",
-                labels::STACK,
-                object.kind.to_lowercase(),
-                object.name,
-                object.namespace,
-                labels::STACK,
-            )),
+            Self::Foreign {
+                object,
+                place,
+                stack,
+            } => {
+                let label = labels::STACK;
+                let how = match place {
+                    Place::File(_) => format!("`{label}: {stack}` in its file"),
+                    Place::Cluster(_) => format!(
+                        "{label}={stack} (`kubectl label {} {} -n {} {label}={stack}`)",
+                        object.kind.to_lowercase(),
+                        object.name,
+                        object.namespace,
+                    ),
+                };
+                Some(format!(
+                    "rename the fleet or its objects, or hand that one over with the label {how}"
+                ))
+            }
+            Self::Twice { .. } => {
+                Some("take it out of that file, or rename the fleet or its objects".to_owned())
+            }
             Self::Kubernetes(error) => error.hint(),
             Self::Unreadable { .. }
             | Self::UnknownKind { .. }

@@ -29,6 +29,8 @@ pub struct FleetInput<'a> {
     pub unsettled: &'a [UnsettledBatch],
     /// How many replicas the last finished run asked for.
     pub last_replicas: Option<u32>,
+    /// Whether a run after that one was interrupted.
+    pub interrupted: bool,
     /// What was asked for on the command line.
     pub options: &'a Options,
 }
@@ -49,13 +51,14 @@ pub struct FleetOutcome {
 /// Plans one fleet.
 pub fn plan_fleet(input: &FleetInput<'_>) -> FleetOutcome {
     let mut changes = Changes::default();
-    let (forgotten, machines): (Vec<&ObservedMachine>, Vec<_>) =
+    let (let_go, machines): (Vec<&ObservedMachine>, Vec<_>) =
         input.machines.iter().copied().partition(|observed| {
             let machine = &observed.machine;
             let forget = &input.options.forget;
             forget.contains(&machine.name) || forget.contains(&machine.id.0)
         });
-    for observed in forgotten {
+    let forgotten = u32::try_from(let_go.len()).unwrap_or(u32::MAX);
+    for observed in let_go {
         changes.add(
             Action::Forget,
             Reason::Requested,
@@ -65,7 +68,7 @@ pub fn plan_fleet(input: &FleetInput<'_>) -> FleetOutcome {
         );
     }
     if let Some((desired, kind)) = input.desired {
-        return plan_standing(input, desired, kind, machines, changes);
+        return plan_standing(input, desired, kind, machines, forgotten, changes);
     }
     let reason = if input.options.destroy {
         Reason::Destroyed
@@ -89,6 +92,7 @@ fn plan_standing(
     desired: &DesiredFleet,
     kind: &dyn Kind,
     machines: Vec<&ObservedMachine>,
+    forgotten: u32,
     mut changes: Changes,
 ) -> FleetOutcome {
     let own = machines.into_iter().map(|observed| {
@@ -106,6 +110,7 @@ fn plan_standing(
     };
     let phantoms: u32 = input.unsettled.iter().map(|batch| batch.missing).sum();
     let total = u32::try_from(judged.len()).unwrap_or(u32::MAX) + phantoms;
+    let mut taken_over = u32::try_from(input.adopted.len()).unwrap_or(u32::MAX);
     let last = input.last_replicas;
 
     let surplus = total.saturating_sub(desired.replicas);
@@ -114,10 +119,20 @@ fn plan_standing(
     let scaled_down = last
         .map_or(0, |last| last.saturating_sub(desired.replicas))
         .min(surplus);
-    for (observed, index) in removed.into_iter().zip(0..) {
+    let mut unexplained = 0;
+    for ((observed, verdict), index) in removed.into_iter().zip(0..) {
         let reason = if index < scaled_down {
             Reason::ScaledDown
+        } else if verdict.is_superseded() {
+            // An interrupted rollout made its successor already.
+            Reason::FileChanged
+        } else if taken_over > 0 {
+            taken_over -= 1;
+            Reason::Requested
+        } else if input.interrupted {
+            Reason::Interrupted
         } else {
+            unexplained += 1;
             Reason::Surplus
         };
         changes.add(Action::Delete, reason, observed, Vec::new(), false);
@@ -171,21 +186,23 @@ fn plan_standing(
     }
     let missing = last
         .map_or(0, |last| last.min(desired.replicas))
-        .saturating_sub(total);
-    let asked = if total == 0 && last.is_none() {
+        .saturating_sub(total + forgotten);
+    let asked = if total + forgotten == 0 && last.is_none() {
         Reason::NewFleet
+    } else if last.is_some_and(|last| last >= desired.replicas) {
+        // Nothing is missing and no more are asked for: they stand in for those let go.
+        Reason::Requested
     } else {
         Reason::ScaledUp
     };
     changes.create(&desired.template.scope, room, missing, &asked);
 
-    let surplus_drift = surplus.saturating_sub(scaled_down);
     outcome
         .drift
         .extend(count_drift(input, Reason::Missing, missing));
     outcome
         .drift
-        .extend(count_drift(input, Reason::Surplus, surplus_drift));
+        .extend(count_drift(input, Reason::Surplus, unexplained));
     outcome.waiting = waiting(input, &outcome.plan);
     outcome.plan.changes = changes.finish();
     outcome

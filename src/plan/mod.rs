@@ -198,6 +198,8 @@ pub enum Reason {
     Missing,
     /// There are more machines than were asked for.
     Surplus,
+    /// There are more machines than were asked for, and a run was interrupted that made some.
+    Interrupted,
     /// The machine was changed outside meshvm.
     Drifted,
     /// The machine stopped.
@@ -236,6 +238,7 @@ impl Reason {
             | Self::ScaledDown
             | Self::FileChanged
             | Self::FleetRemoved
+            | Self::Interrupted
             | Self::Moved
             | Self::Requested
             | Self::Destroyed
@@ -255,6 +258,7 @@ impl fmt::Display for Reason {
             Self::FleetRemoved => f.write_str("not in the file any more"),
             Self::Missing => f.write_str("gone"),
             Self::Surplus => f.write_str("more than asked for"),
+            Self::Interrupted => f.write_str("left by an interrupted run"),
             Self::Drifted => f.write_str("changed outside meshvm"),
             Self::Stopped => f.write_str("stopped"),
             Self::Failed { detail } => f.write_str(detail),

@@ -35,6 +35,8 @@ pub struct Input<'a> {
     pub observed: &'a Observed,
     /// What the last finished run asked for.
     pub last: &'a Applied,
+    /// Whether a run after that one was interrupted.
+    pub interrupted: bool,
     /// The pure halves of the providers, by name.
     pub kinds: &'a BTreeMap<&'static str, &'a dyn Kind>,
 }
@@ -65,6 +67,9 @@ pub enum PlanError {
     /// A named machine belongs to a fleet that is not looked at.
     #[error("machine `{0}` belongs to fleet `{1}`, which --target leaves out")]
     NotTargeted(String, String),
+    /// One machine cannot be let go and kept.
+    #[error("machine `{0}` cannot be let go with --forget and have --replace or --adopt as well")]
+    Contradiction(String),
     /// The mesh that has the stack's objects is not in the file any more.
     #[error("the stack's objects are in {was}, and the fleet file has {}", now.as_deref().unwrap_or("no mesh"))]
     MeshLeft {
@@ -83,9 +88,9 @@ impl PlanError {
     pub fn subject(&self) -> Option<String> {
         match self {
             Self::UnknownFleet(fleet) => Some(format!("fleet `{fleet}`")),
-            Self::UnknownMachine(machine) | Self::NotTargeted(machine, _) => {
-                Some(format!("machine `{machine}`"))
-            }
+            Self::UnknownMachine(machine)
+            | Self::Contradiction(machine)
+            | Self::NotTargeted(machine, _) => Some(format!("machine `{machine}`")),
             Self::NothingToAdopt(id, _)
             | Self::Owned(id, _)
             | Self::NotAdoptable(id, _, _)
@@ -180,11 +185,16 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
             return Err(PlanError::UnknownFleet(fleet.clone()));
         }
     }
-    let asked = input.options.replace.iter().chain(&input.options.forget);
-    for name in asked {
-        let known = machines
+    let named = |name: &String| {
+        machines
             .iter()
-            .find(|m| m.machine.name == *name || m.machine.id.0 == *name);
+            .find(|m| m.machine.name == *name || m.machine.id.0 == *name)
+    };
+    let Options {
+        replace, forget, ..
+    } = &input.options;
+    for name in replace.iter().chain(forget) {
+        let known = named(name);
         let owned = known.and_then(ObservedMachine::ownership);
         let fleet = owned
             .ok_or_else(|| PlanError::UnknownMachine(name.clone()))?
@@ -193,12 +203,23 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
             return Err(PlanError::NotTargeted(name.clone(), fleet));
         }
     }
+    let id_of = |name: &String| named(name).map(|m| &m.machine.id);
+    let going: BTreeSet<_> = forget.iter().filter_map(id_of).collect();
+    if let Some(both) = replace.iter().find(|&name| {
+        let id = id_of(name);
+        id.is_some_and(|id| going.contains(id))
+    }) {
+        return Err(PlanError::Contradiction(both.clone()));
+    }
     for (id, fleet) in &input.options.adopt {
         if !input.desired.fleets.contains_key(fleet) {
             return Err(PlanError::UnknownFleet(fleet.clone()));
         }
         if !input.options.covers(fleet) {
             return Err(PlanError::NotTargeted(id.0.clone(), fleet.clone()));
+        }
+        if going.contains(id) {
+            return Err(PlanError::Contradiction(id.0.clone()));
         }
         let found = input.observed.adoptable.iter().chain(machines);
         let Some(found) = found.into_iter().find(|m| m.machine.id == *id) else {
@@ -255,6 +276,7 @@ fn plan_one(
         adopted: &adopted,
         unsettled: &unsettled,
         last_replicas: input.last.replicas.get(fleet).copied(),
+        interrupted: input.interrupted,
         options: &input.options,
     });
     check_adoption(fleet, &adopted, &outcome.plan)?;

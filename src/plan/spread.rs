@@ -39,7 +39,7 @@ pub fn allot(
 pub(super) fn take_surplus<'a>(
     judged: &mut Vec<(&'a ObservedMachine, Verdict)>,
     surplus: u32,
-) -> Vec<&'a ObservedMachine> {
+) -> Vec<(&'a ObservedMachine, Verdict)> {
     if surplus == 0 {
         return Vec::new();
     }
@@ -70,17 +70,13 @@ pub(super) fn take_surplus<'a>(
             taken.extend(left.pop());
         }
     }
-    let mut removed = Vec::new();
     let mut index = 0;
-    judged.retain(|(observed, _)| {
-        let goes = taken.contains(&index);
-        index += 1;
-        if goes {
-            removed.push(*observed);
-        }
-        !goes
-    });
-    removed
+    judged
+        .extract_if(.., |_| {
+            index += 1;
+            taken.contains(&(index - 1))
+        })
+        .collect()
 }
 
 /// Marks machines for replacement that stand in a zone beyond its `targets`.

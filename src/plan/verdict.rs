@@ -45,6 +45,17 @@ impl Verdict {
         }
     }
 
+    /// Returns whether the file asks for another machine in its place.
+    pub(super) fn is_superseded(&self) -> bool {
+        matches!(
+            self,
+            Self::Replace {
+                reason: Reason::FileChanged,
+                ..
+            }
+        )
+    }
+
     /// Returns whether doing it waits until the machine is ready.
     pub(super) fn waits(&self) -> bool {
         match self {

@@ -341,6 +341,11 @@ impl Backend for AtOnce {
         self.wait(|mesh| async move { mesh.observe(&stack).await })
     }
 
+    async fn check(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        let (stack, objects) = (stack.to_owned(), objects.to_vec());
+        self.wait(|mesh| async move { mesh.check(&stack, &objects).await })
+    }
+
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
         let (stack, objects) = (stack.to_owned(), objects.to_vec());
         self.wait(|mesh| async move { mesh.write(&stack, &objects).await })

@@ -36,7 +36,11 @@ pub(super) async fn connect(cluster: &Cluster, logins: &Logins) -> Result<Client
         None if Path::new(POD_TOKEN).exists() => {
             Config::incluster().map_err(|error| KubernetesError::InCluster(Box::new(error)))?
         }
-        None => return Err(KubernetesError::NoConfig),
+        None => {
+            return Err(KubernetesError::NoConfig {
+                tried: logins.kubeconfigs.clone(),
+            });
+        }
     };
     let scheme = config.cluster_url.scheme_str();
     if !matches!(scheme, Some("http" | "https")) || config.cluster_url.host().is_none() {

@@ -17,8 +17,14 @@ const UNFIT: &str = "failed to create typed patch object";
 #[derive(Debug, Error)]
 pub enum KubernetesError {
     /// There is neither a kubeconfig nor a service account to log in with.
-    #[error("there is no kubeconfig, and this is no pod of a cluster")]
-    NoConfig,
+    #[error(
+        "there is no kubeconfig{}, and this is no pod of a cluster",
+        tried.iter().map(|path| format!(" at {}", path.display())).collect::<Vec<_>>().join(",")
+    )]
+    NoConfig {
+        /// Where one was looked for.
+        tried: Vec<PathBuf>,
+    },
     /// A kubeconfig cannot be used.
     #[error("cannot use the kubeconfig {path}", path = path.display())]
     Kubeconfig {
@@ -119,7 +125,7 @@ impl KubernetesError {
     pub(super) fn code(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(status.code),
-            Self::NoConfig
+            Self::NoConfig { .. }
             | Self::Kubeconfig { .. }
             | Self::NoContext { .. }
             | Self::InCluster(_)
@@ -136,7 +142,7 @@ impl KubernetesError {
     /// Returns what the error means for the engine.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::NoConfig
+            Self::NoConfig { .. }
             | Self::Kubeconfig { .. }
             | Self::NoContext { .. }
             | Self::InCluster(_)
@@ -154,7 +160,7 @@ impl KubernetesError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoConfig => {
+            Self::NoConfig { .. } => {
                 "set `mesh.kubernetes.kubeconfig`, or the environment variable KUBECONFIG"
             }
             Self::Kubeconfig { .. } | Self::Client(_) => {
@@ -176,6 +182,9 @@ impl KubernetesError {
                  configmaps -n istio-system` shows, and `istioNamespace` where it is another"
             }
             Self::Incomplete { .. } | Self::Unreadable { .. } => return None,
+            Self::Refused { status, .. } if is_foreign(status) => {
+                "is the kubeconfig's server a Kubernetes API server? `kubectl version` asks it"
+            }
             Self::Refused { status, .. } => match status.code {
                 401 => "the cluster does not know these credentials; log in again",
                 403 => {
@@ -183,6 +192,9 @@ impl KubernetesError {
                 }
                 404 if status.message.contains("the server could not find") => {
                     "the cluster lacks Istio's CRDs (networking.istio.io/v1); install Istio 1.24 or later"
+                }
+                500..=599 => {
+                    "try again; `kubectl get --raw '/readyz?verbose'` tells what the API server lacks"
                 }
                 _ => return None,
             },
@@ -205,8 +217,20 @@ fn class_of(status: &Status) -> ErrorClass {
     }
 }
 
+/// Returns whether an answer is none of an API server: `kube` says so in the reason of the status
+/// that it makes of one.
+fn is_foreign(status: &Status) -> bool {
+    status.reason == "Failed to parse error data"
+}
+
 /// Returns an answer in words.
 fn said(status: &Status) -> String {
+    if is_foreign(status) {
+        return format!(
+            "the server answered {} with what is no answer of Kubernetes",
+            status.code
+        );
+    }
     match (status.message.is_empty(), status.reason.is_empty()) {
         (false, _) => status.message.clone(),
         (true, false) => format!("{} ({})", status.reason, status.code),
@@ -247,6 +271,19 @@ mod tests {
         ] {
             assert_eq!(refused(code, message).class(), class, "{code} {message}");
         }
+    }
+
+    #[test]
+    fn a_page_of_another_server_is_not_shown() {
+        let status = Status {
+            code: 404,
+            message: "<!DOCTYPE HTML>".to_owned(),
+            reason: "Failed to parse error data".to_owned(),
+            ..Status::default()
+        };
+        let error = KubernetesError::of("read it", kube::Error::Api(Box::new(status)));
+        assert!(!error.to_string().contains("DOCTYPE"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("kubectl version")));
     }
 
     #[test]

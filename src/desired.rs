@@ -103,6 +103,9 @@ pub struct DesiredFleet {
     pub rollout: ResolvedRollout,
     /// The fleet's side of the mesh, when its machines are members.
     pub membership: Option<Membership>,
+    /// Whether no sidecar of theirs reports health, though there may be a probe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreported: bool,
     /// The same, when they are known to it and no members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
@@ -111,8 +114,14 @@ pub struct DesiredFleet {
 impl DesiredFleet {
     /// Returns what the fleet is to the mesh; `None` when it has nothing to do with it.
     pub fn side(&self) -> Option<Side<'_>> {
-        let external = self.external.as_ref().map(Side::External);
-        self.membership.as_ref().map(Side::Member).or(external)
+        match (&self.membership, &self.external) {
+            (Some(membership), _) => Some(Side::Member {
+                membership,
+                reports: !self.unreported,
+            }),
+            (None, Some(external)) => Some(Side::External(external)),
+            (None, None) => None,
+        }
     }
 }
 
@@ -315,6 +324,10 @@ fn expand_fleet(
         media,
         rollout: ResolvedRollout::of(&body.rollout, replicas),
         membership: made.membership,
+        unreported: spec
+            .sidecar
+            .as_ref()
+            .is_some_and(|sidecar| !sidecar.config.workload_entry),
         external: body.external.clone(),
     })
 }

@@ -12,7 +12,7 @@ use meshvm_provider_api::labels::{self, Ownership};
 use meshvm_provider_api::{Info, Machine, MachineId, Provider, ProviderError, Query, Scope};
 use thiserror::Error;
 
-use crate::mesh::{Backend, MeshError};
+use crate::mesh::{Backend, MACHINE_LABEL, MeshError, MeshState};
 use crate::observed::{Expected, Look, Observed, ObservedMachine, UnsettledBatch};
 use crate::providers::Connections;
 
@@ -85,6 +85,18 @@ pub async fn observe(
             observed.behind.insert(scope.clone(), seen.behind);
         }
     }
+    let entries: BTreeMap<&str, MeshState> = observed
+        .objects
+        .iter()
+        .filter_map(|seen| {
+            let name = seen.object.label(MACHINE_LABEL)?;
+            Some((name, MeshState::of(&seen.object.body)))
+        })
+        .collect();
+    for seen in &mut observed.machines {
+        let state = entries.get(seen.machine.name.as_str());
+        seen.unhealthy = state.and_then(MeshState::trouble).map(str::to_owned);
+    }
     observed
         .machines
         .sort_by(|a, b| (&a.scope, &a.machine.name).cmp(&(&b.scope, &b.machine.name)));
@@ -138,6 +150,7 @@ async fn observe_scope(
             .map(|machine| ObservedMachine {
                 scope: scope.clone(),
                 machine,
+                unhealthy: None,
             })
             .collect()
     };

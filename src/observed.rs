@@ -32,12 +32,19 @@ pub struct ObservedMachine {
     pub scope: Scope,
     /// The machine.
     pub machine: Machine,
+    /// What keeps traffic from it though it is up, as its own entry says.
+    pub unhealthy: Option<String>,
 }
 
 impl ObservedMachine {
     /// Returns what its ownership labels say.
     pub fn ownership(&self) -> Option<Ownership> {
         Ownership::from_labels(&self.machine.labels)
+    }
+
+    /// Returns whether it is up, and the mesh lets traffic to it.
+    pub fn is_available(&self) -> bool {
+        self.machine.is_available() && self.unhealthy.is_none()
     }
 }
 

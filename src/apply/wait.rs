@@ -1,8 +1,9 @@
-//! Waits until machines are ready.
+//! Waits until machines are ready, and the mesh lets traffic to them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use meshvm_provider_api::{
     ErrorClass, Machine, MachineId, Provider, ProviderError, Query, Readiness,
 };
@@ -26,18 +27,27 @@ pub struct Request<'a> {
     pub is_stale: &'a (dyn Fn(&Machine) -> bool + Sync),
 }
 
-/// Waits until all machines are available, and stay so for `min_ready`.
+/// What keeps traffic from machines that are up, in words.
+pub type Troubles = BTreeMap<MachineId, String>;
+
+/// Asks the mesh about machines that are up.
+pub type AskMesh<'a, E> =
+    dyn Fn(Vec<Machine>) -> BoxFuture<'a, Result<Troubles, E>> + Send + Sync + 'a;
+
+/// Waits until all machines are available and `mesh` knows no trouble of any, and both stay so for
+/// `min_ready`. The mesh is asked when all are available, and not before.
 ///
 /// `told` hears how many are, whenever that changes.
 ///
 /// # Errors
 /// As soon as one has failed or vanished, or when the time is over; the message
 /// names the machines and what each was doing.
-pub async fn until_ready(
+pub async fn until_ready<E: From<ProviderError>>(
     provider: &dyn Provider,
     request: &Request<'_>,
+    mesh: &AskMesh<'_, E>,
     told: &(dyn Fn(usize) + Sync),
-) -> Result<Vec<Machine>, ProviderError> {
+) -> Result<Vec<Machine>, E> {
     if request.ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -54,7 +64,12 @@ pub async fn until_ready(
             .partition(|machine| stale_looks < request.polls && (request.is_stale)(machine));
         stale_looks += u32::from(!stale.is_empty());
         check_failed(request, &current)?;
-        let available = current.iter().filter(|m| m.is_available()).count();
+        let mut available = current.iter().filter(|m| m.is_available()).count();
+        let mut troubles = Troubles::new();
+        if available == request.ids.len() {
+            troubles = mesh(machines.clone()).await?;
+            available -= troubles.len();
+        }
         if last_told.replace(available) != Some(available) {
             told(available);
         }
@@ -64,7 +79,7 @@ pub async fn until_ready(
             0
         };
         if unseen > request.polls {
-            return Err(vanished(request, &machines));
+            return Err(vanished(request, &machines).into());
         }
         if available == request.ids.len() {
             let since = *ready_since.get_or_insert_with(Instant::now);
@@ -74,7 +89,7 @@ pub async fn until_ready(
         } else {
             ready_since = None;
             if begun.elapsed() >= request.timeout {
-                return Err(timed_out(request, &machines));
+                return Err(timed_out(request, &machines, &troubles).into());
             }
         }
         tokio::time::sleep(request.poll).await;
@@ -115,15 +130,16 @@ fn vanished(request: &Request<'_>, machines: &[Machine]) -> ProviderError {
     ProviderError::new(ErrorClass::NotFound, message).with_hint("apply again to replace them")
 }
 
-fn timed_out(request: &Request<'_>, machines: &[Machine]) -> ProviderError {
+fn timed_out(request: &Request<'_>, machines: &[Machine], troubles: &Troubles) -> ProviderError {
     let by_id: BTreeMap<&MachineId, &Machine> = machines.iter().map(|m| (&m.id, m)).collect();
     let late: Vec<String> = request
         .ids
         .iter()
-        .filter_map(|id| match by_id.get(id) {
-            Some(machine) if machine.is_available() => None,
-            Some(machine) => Some(format!("{} {}", machine.name, doing(machine))),
-            None => Some(format!("{id} is not listed")),
+        .filter_map(|id| match (by_id.get(id), troubles.get(id)) {
+            (Some(machine), Some(trouble)) => Some(format!("{}: {trouble}", machine.name)),
+            (Some(machine), None) if machine.is_available() => None,
+            (Some(machine), None) => Some(format!("{} {}", machine.name, doing(machine))),
+            (None, _) => Some(format!("{id} is not listed")),
         })
         .collect();
     let message = format!(
@@ -134,8 +150,12 @@ fn timed_out(request: &Request<'_>, machines: &[Machine]) -> ProviderError {
         humantime::format_duration(request.timeout),
         few(late)
     );
-    ProviderError::new(ErrorClass::Unavailable, message)
-        .with_hint("apply again to go on waiting, or raise `rollout.readyTimeout`")
+    let hint = if troubles.is_empty() {
+        "apply again to go on waiting, or raise `rollout.readyTimeout`"
+    } else {
+        "`meshvm status` shows what each sidecar reports; docs/troubleshooting.md says what to look at"
+    };
+    ProviderError::new(ErrorClass::Unavailable, message).with_hint(hint)
 }
 
 fn doing(machine: &Machine) -> &'static str {

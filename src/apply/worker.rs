@@ -5,14 +5,16 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use meshvm_provider_api::labels;
 use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Query, Scope};
 use tokio::time::Instant;
 
 use super::tokens::{self, FleetTokens};
-use super::{Failure, Progress, wait};
+use super::wait::{self, Troubles};
+use super::{Failure, Progress};
 use crate::journal::Recorded;
-use crate::mesh::{Backend, MeshError, objects};
+use crate::mesh::{Backend, Group, MeshError, MeshState, objects};
 use crate::observed::Look;
 use crate::plan::Plan;
 use crate::providers::Connections;
@@ -156,7 +158,8 @@ impl Worker {
                 };
                 let of = ids.len();
                 let told = |ready| (self.listener)(Progress::Waiting { step, ready, of });
-                let ready = wait::until_ready(provider.as_ref(), &request, &told).await?;
+                let ask = |machines| self.in_mesh(fleet, machines).boxed();
+                let ready = wait::until_ready(provider.as_ref(), &request, &ask, &told).await?;
                 self.remember(index, ready);
             }
             Op::Enter {
@@ -268,6 +271,29 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Returns what keeps traffic from machines that are up; nothing where nobody reports.
+    async fn in_mesh(&self, fleet: &str, machines: Vec<Machine>) -> Result<Troubles, StepError> {
+        let side = self.fleet(fleet)?.side();
+        let (Some(side), Some(mesh)) = (side.filter(|s| s.enters_early()), &self.mesh) else {
+            return Ok(Troubles::new());
+        };
+        let group = Group {
+            stack: &self.plan.desired.stack,
+            fleet,
+            namespace: side.namespace(),
+            by_itself: false,
+        };
+        let Some(members) = mesh.members(&group).await? else {
+            return Ok(Troubles::new());
+        };
+        let trouble = |machine: Machine| {
+            let state = members.by_name.get(&machine.name);
+            let trouble = state.unwrap_or(&MeshState::Unknown).trouble()?.to_owned();
+            Some((machine.id, trouble))
+        };
+        Ok(machines.into_iter().filter_map(trouble).collect())
     }
 
     async fn delete(&self, scope: &Scope, machines: &[MachineId]) -> Result<(), StepError> {

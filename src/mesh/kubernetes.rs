@@ -22,6 +22,7 @@ mod facts;
 mod fields;
 mod kinds;
 mod live;
+mod members;
 mod token;
 
 use std::collections::BTreeMap;
@@ -40,7 +41,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Backend, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor};
+use super::{
+    Backend, Group, Members, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor,
+};
 
 use calls::{PAGE, attempt, pages, together};
 use conflict::{conflict, is_conflict};
@@ -417,6 +420,10 @@ impl Backend for Kubernetes {
             together(calls).await?;
         }
         Ok(())
+    }
+
+    async fn members(&self, group: &Group<'_>) -> Result<Option<Members>, MeshError> {
+        Ok(Some(self.members_of(group).await?))
     }
 
     async fn token(&self, wanted: &TokenFor<'_>) -> Result<SecretString, MeshError> {

@@ -7,6 +7,7 @@
 pub mod kubernetes;
 pub mod manifests;
 pub mod objects;
+mod state;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 pub use kubernetes::{Cluster, Kubernetes, KubernetesError, Logins};
 pub use manifests::Manifests;
+pub use state::{Group, Members, MeshState};
 
 /// The kind of what tokens are bound to. It is made and deleted, and never read.
 pub const SECRET: &str = "Secret";
@@ -207,6 +209,15 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`MeshError::Foreign`] when one is not the stack's; then none is deleted.
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError>;
+
+    /// Reads what the mesh says of a fleet's members, in pages and not one by one; `None` where
+    /// there is nobody who says anything.
+    ///
+    /// # Errors
+    /// When the mesh cannot be read.
+    async fn members(&self, _group: &Group<'_>) -> Result<Option<Members>, MeshError> {
+        Ok(None)
+    }
 
     /// Makes a token with which one machine proves who it is. Safe to repeat: the tokens made for
     /// the machine before are revoked.

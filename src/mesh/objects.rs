@@ -27,7 +27,12 @@ pub const HEALTH_CHECKED: &str = "proxy.istio.io/health-checks-enabled";
 #[derive(Clone, Copy, Debug)]
 pub enum Side<'a> {
     /// Its machines are members.
-    Member(&'a Membership),
+    Member {
+        /// How.
+        membership: &'a Membership,
+        /// Whether their sidecars report health, where the membership has a probe.
+        reports: bool,
+    },
     /// Its machines are known, and no members.
     External(&'a External),
 }
@@ -38,7 +43,10 @@ impl Side<'_> {
     /// takes no traffic before that.
     pub fn enters_early(&self) -> bool {
         match self {
-            Self::Member(membership) => membership.probe.is_some() && !membership.auto_register,
+            Self::Member {
+                membership,
+                reports,
+            } => *reports && membership.probe.is_some() && !membership.auto_register,
             Self::External(_) => false,
         }
     }
@@ -46,14 +54,15 @@ impl Side<'_> {
     /// Returns whether machines have entries of meshvm's at all.
     pub fn has_entries(&self) -> bool {
         match self {
-            Self::Member(membership) => !membership.auto_register,
+            Self::Member { membership, .. } => !membership.auto_register,
             Self::External(_) => true,
         }
     }
 
-    fn namespace(&self) -> &str {
+    /// Returns the namespace of its objects.
+    pub fn namespace(&self) -> &str {
         match self {
-            Self::Member(membership) => membership.namespace.as_str(),
+            Self::Member { membership, .. } => membership.namespace.as_str(),
             Self::External(external) => external.namespace.as_str(),
         }
     }
@@ -63,7 +72,7 @@ impl Side<'_> {
 pub fn of_fleet(stack: &str, fleet: &str, side: Side<'_>) -> Vec<Object> {
     let maker = Maker { stack, fleet, side };
     let membership = match side {
-        Side::Member(membership) => membership,
+        Side::Member { membership, .. } => membership,
         Side::External(external) => return vec![external::service_entry(&maker, external)],
     };
     let mut objects = vec![maker.account(membership), maker.group(membership)];
@@ -83,7 +92,7 @@ pub fn of_fleet(stack: &str, fleet: &str, side: Side<'_>) -> Vec<Object> {
 /// Names the fleet's ServiceAccount; `None` when its machines are no members.
 pub fn account_ref(side: Side<'_>) -> Option<ObjectRef> {
     match side {
-        Side::Member(membership) => Some(ObjectRef {
+        Side::Member { membership, .. } => Some(ObjectRef {
             namespace: membership.namespace.to_string(),
             kind: "ServiceAccount".to_owned(),
             name: membership.service_account.to_string(),
@@ -95,7 +104,7 @@ pub fn account_ref(side: Side<'_>) -> Option<ObjectRef> {
 /// Names the object that a fleet always has in the mesh, and that has its name.
 pub fn anchor_ref(fleet: &str, side: Side<'_>) -> ObjectRef {
     let kind = match side {
-        Side::Member(_) => "WorkloadGroup",
+        Side::Member { .. } => "WorkloadGroup",
         Side::External(_) => "ServiceEntry",
     };
     ObjectRef {
@@ -122,7 +131,7 @@ pub fn entry(stack: &str, fleet: &str, side: Side<'_>, machine: &Machine) -> Opt
     }
     let address = machine.address?;
     let mut spec = match side {
-        Side::Member(membership) => {
+        Side::Member { membership, .. } => {
             let mut spec = workload(membership);
             spec.insert("labels".to_owned(), json!(membership.labels));
             spec

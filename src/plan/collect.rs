@@ -107,6 +107,6 @@ pub(super) fn reference(observed: &ObservedMachine) -> MachineRef {
         name: machine.name.clone(),
         id: machine.id.clone(),
         zone: machine.zone.clone(),
-        available: machine.is_available(),
+        available: observed.is_available(),
     }
 }

@@ -11,7 +11,7 @@ use meshvm_provider_api::{Difference, Kind};
 use super::collect::{Changes, reference};
 use super::spread::{allot, rebalance, take_room, take_surplus};
 use super::verdict::{Verdict, judge, judge_adoption};
-use super::{Action, Drift, FieldChange, FleetPlan, Options, Reason, Waiting};
+use super::{Action, Drift, FieldChange, FleetPlan, MachineChange, Options, Reason, Waiting};
 use crate::desired::DesiredFleet;
 use crate::observed::{ObservedMachine, UnsettledBatch};
 
@@ -149,10 +149,14 @@ fn plan_standing(
         })
         .collect();
 
+    let mut unhealthy = Vec::new();
     for (observed, verdict) in judged {
+        if verdict.stays() && observed.machine.is_available() && !observed.is_available() {
+            unhealthy.push(reference(observed));
+        }
         if verdict.stays() {
             outcome.staying.insert(observed.machine.name.clone());
-            outcome.plan.available += u32::from(observed.machine.is_available());
+            outcome.plan.available += u32::from(observed.is_available());
         }
         // A machine that is still coming is waited for and entered, whatever else is done to
         // it; a start or a restart waits by itself.
@@ -203,8 +207,18 @@ fn plan_standing(
     outcome
         .drift
         .extend(count_drift(input, Reason::Surplus, unexplained));
-    outcome.waiting = waiting(input, &outcome.plan);
     outcome.plan.changes = changes.finish();
+    // Nothing goes while what is there takes no traffic. A fleet that only grows, or is as it shall
+    // be, is not held up by it: nothing that apply does would mend it.
+    let goes = |change: &MachineChange| match change.action {
+        Action::Replace | Action::Delete => true,
+        Action::Create | Action::Update | Action::Adopt | Action::Forget => false,
+    };
+    if outcome.plan.changes.iter().any(goes) {
+        outcome.plan.coming.extend(unhealthy);
+        outcome.plan.coming.sort();
+    }
+    outcome.waiting = waiting(input, &outcome.plan);
     outcome
 }
 
@@ -214,7 +228,11 @@ fn standing(
     unsettled: &[UnsettledBatch],
 ) -> BTreeMap<String, u32> {
     let mut standing: BTreeMap<String, u32> = BTreeMap::new();
+    let mut unhealthy = Vec::new();
     for (observed, verdict) in judged {
+        if verdict.stays() && observed.machine.is_available() && !observed.is_available() {
+            unhealthy.push(reference(observed));
+        }
         if verdict.stays() {
             *standing.entry(observed.machine.zone.clone()).or_default() += 1;
         }
@@ -253,6 +271,7 @@ fn count_drift(input: &FleetInput<'_>, reason: Reason, count: u32) -> Option<Dri
 /// Returns the drift of single machines, grouped.
 fn drift_of(fleet: &str, judged: &[(&ObservedMachine, Verdict)]) -> Vec<Drift> {
     let mut groups: BTreeMap<(&Reason, &[Difference]), Vec<String>> = BTreeMap::new();
+    let mut unhealthy: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (observed, verdict) in judged {
         if let Some((reason, differences)) = verdict.cause()
             && reason.is_drift()
@@ -261,17 +280,30 @@ fn drift_of(fleet: &str, judged: &[(&ObservedMachine, Verdict)]) -> Vec<Drift> {
                 .entry((reason, differences))
                 .or_default()
                 .push(observed.machine.name.clone());
+        } else if observed.machine.is_available()
+            && let Some(detail) = &observed.unhealthy
+        {
+            unhealthy
+                .entry(detail)
+                .or_default()
+                .push(observed.machine.name.clone());
         }
     }
+    let drift = |reason: Reason, machines: Vec<String>, differences: &[Difference]| Drift {
+        subject: fleet.to_owned(),
+        reason,
+        count: u32::try_from(machines.len()).unwrap_or(u32::MAX),
+        machines,
+        differences: differences.iter().map(what_happened).collect(),
+    };
+    let unhealthy = unhealthy.into_iter().map(|(detail, machines)| {
+        let detail = detail.to_owned();
+        drift(Reason::Unhealthy { detail }, machines, &[])
+    });
     groups
         .into_iter()
-        .map(|((reason, differences), machines)| Drift {
-            subject: fleet.to_owned(),
-            reason: reason.clone(),
-            count: u32::try_from(machines.len()).unwrap_or(u32::MAX),
-            machines,
-            differences: differences.iter().map(what_happened).collect(),
-        })
+        .map(|((reason, differences), machines)| drift(reason.clone(), machines, differences))
+        .chain(unhealthy)
         .collect()
 }
 

@@ -209,6 +209,11 @@ pub enum Reason {
         /// What is wrong with it.
         detail: String,
     },
+    /// The machine is up, and the mesh lets no traffic to it.
+    Unhealthy {
+        /// What its sidecar reports.
+        detail: String,
+    },
     /// The machine stands in a zone that has too many, or is not the fleet's.
     Moved,
     /// The command line asks for it.
@@ -232,6 +237,7 @@ impl Reason {
             | Self::Drifted
             | Self::Stopped
             | Self::Failed { .. }
+            | Self::Unhealthy { .. }
             | Self::Stale => true,
             Self::NewFleet
             | Self::ScaledUp
@@ -262,6 +268,7 @@ impl fmt::Display for Reason {
             Self::Drifted => f.write_str("changed outside meshvm"),
             Self::Stopped => f.write_str("stopped"),
             Self::Failed { detail } => f.write_str(detail),
+            Self::Unhealthy { detail } => write!(f, "takes no traffic: {detail}"),
             Self::Moved => f.write_str("moves to another zone"),
             Self::Requested => f.write_str("asked for"),
             Self::Destroyed => f.write_str("destroy"),
@@ -313,7 +320,7 @@ pub struct MachineRef {
     pub id: MachineId,
     /// Its zone.
     pub zone: String,
-    /// Whether it was available when the plan was made.
+    /// Whether it was up and healthy when the plan was made.
     pub available: bool,
 }
 

@@ -50,7 +50,7 @@ pub(super) fn take_surplus<'a>(
         let machine = &observed.machine;
         *by_zone.entry(&machine.zone).or_default() += 1;
         classes
-            .entry((verdict.worth(), machine.is_available()))
+            .entry((verdict.worth(), observed.is_available()))
             .or_default()
             .entry(&machine.zone)
             .or_default()

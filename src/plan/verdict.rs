@@ -138,7 +138,9 @@ pub(super) fn judge(
     // to be away, only a replacement keeps the promise.
     let replace = match hardest {
         Some(Mutability::Replace) => true,
-        Some(Mutability::Restart) => machine.is_available() && desired.rollout.max_unavailable == 0,
+        Some(Mutability::Restart) => {
+            observed.is_available() && desired.rollout.max_unavailable == 0
+        }
         Some(Mutability::InPlace) | None => false,
     };
     let stopped = machine.power == Power::Stopped;

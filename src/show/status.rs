@@ -5,12 +5,10 @@ use std::net::IpAddr;
 
 use meshvm_provider_api::{Power, Readiness};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, paint};
 use crate::desired::Desired;
-use crate::mesh::objects::HEALTH_CHECKED;
-use crate::mesh::{MACHINE_LABEL, Object};
+use crate::mesh::{MACHINE_LABEL, Members, MeshState, Object};
 use crate::observed::Observed;
 use crate::plan::Plan;
 
@@ -40,49 +38,6 @@ pub struct FleetStatus {
     pub machines: Vec<MachineStatus>,
 }
 
-/// What the mesh knows of a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "state")]
-pub enum MeshState {
-    /// Nothing: it has no entry.
-    Unknown,
-    /// It has an entry, and nobody checks its health.
-    Registered,
-    /// Its sidecar reports that it is healthy.
-    Healthy,
-    /// It takes no traffic: its sidecar reports otherwise, or nothing at all.
-    Unhealthy {
-        /// What is reported.
-        reason: String,
-    },
-}
-
-impl MeshState {
-    /// Reads what an entry says.
-    fn of(entry: &Object) -> Self {
-        let body = &entry.body;
-        let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
-        let mut conditions = conditions.into_iter().flatten();
-        let healthy = conditions.find(|condition| condition["type"] == "Healthy");
-        let checked = &body["metadata"]["annotations"][HEALTH_CHECKED] == "true";
-        let unhealthy = |reason: &str| Self::Unhealthy {
-            reason: reason.to_owned(),
-        };
-        match healthy {
-            Some(condition) if condition["status"] == "True" => Self::Healthy,
-            Some(condition) => match condition["message"].as_str() {
-                Some(message) if !message.is_empty() => unhealthy(message),
-                Some(_) | None => unhealthy("its health check fails"),
-            },
-            // Only a cluster has anybody who would report.
-            None if checked && body["metadata"].get("uid").is_some() => {
-                unhealthy("its sidecar reports nothing")
-            }
-            None => Self::Registered,
-        }
-    }
-}
-
 /// A machine as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,8 +60,14 @@ pub struct MachineStatus {
     pub current: bool,
 }
 
-/// Puts together what there is to say about a stack.
-pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
+/// Puts together what there is to say about a stack; `registered` has what the mesh says of fleets
+/// whose machines register by themselves.
+pub fn status(
+    desired: &Desired,
+    observed: &Observed,
+    plan: &Plan,
+    registered: &BTreeMap<String, Members>,
+) -> Status {
     let mut fleets: BTreeMap<String, FleetStatus> = desired
         .fleets
         .iter()
@@ -133,6 +94,14 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
         let Some(owned) = seen.ownership() else {
             continue;
         };
+        let by_itself = |fleet: &str| {
+            let address = machine.address?.to_string();
+            registered.get(fleet)?.by_address.get(&address).cloned()
+        };
+        let mesh = match entries.get(machine.name.as_str()) {
+            Some(entry) => MeshState::of(&entry.body),
+            None => by_itself(&owned.fleet).unwrap_or(MeshState::Unknown),
+        };
         fleets
             .entry(owned.fleet)
             .or_default()
@@ -144,9 +113,7 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
                 power: machine.power,
                 readiness: machine.readiness.clone(),
                 address: machine.address,
-                mesh: entries
-                    .get(machine.name.as_str())
-                    .map_or(MeshState::Unknown, |entry| MeshState::of(entry)),
+                mesh,
                 current: !changing.contains(machine.name.as_str()),
             });
     }

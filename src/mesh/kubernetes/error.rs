@@ -283,7 +283,11 @@ mod tests {
         };
         let error = KubernetesError::of("read it", kube::Error::Api(Box::new(status)));
         assert!(!error.to_string().contains("DOCTYPE"), "{error}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("kubectl version")));
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("kubectl version"))
+        );
     }
 
     #[test]

@@ -39,6 +39,13 @@ fn membership() -> Membership {
     .unwrap()
 }
 
+fn side(membership: &Membership) -> Side<'_> {
+    Side::Member {
+        membership,
+        reports: true,
+    }
+}
+
 fn machine(number: u32) -> Machine {
     let [_, b, c, d] = (0x0a00_0001 + number).to_be_bytes();
     Machine {
@@ -54,7 +61,7 @@ fn machine(number: u32) -> Machine {
 }
 
 fn entries(membership: &Membership, count: u32) -> Vec<Object> {
-    let side = Side::Member(membership);
+    let side = side(membership);
     (0..count)
         .map(|number| entry(STACK, "web", side, &machine(number)).unwrap())
         .collect()
@@ -63,7 +70,7 @@ fn entries(membership: &Membership, count: u32) -> Vec<Object> {
 /// Returns all objects of a fleet with so many machines.
 fn objects(count: u32) -> Vec<Object> {
     let membership = membership();
-    let mut objects = of_fleet(STACK, "web", Side::Member(&membership));
+    let mut objects = of_fleet(STACK, "web", side(&membership));
     objects.extend(entries(&membership, count));
     objects
 }
@@ -198,7 +205,7 @@ async fn a_thousand_entries_are_observed_by_pages() {
     let ground = Ground::new().await;
     let mesh = ground.mesh(false);
     let membership = membership();
-    mesh.write(STACK, &of_fleet(STACK, "web", Side::Member(&membership)))
+    mesh.write(STACK, &of_fleet(STACK, "web", side(&membership)))
         .await
         .unwrap();
     ground.cluster.requests().reset();
@@ -237,7 +244,7 @@ async fn what_may_help_is_tried_again_and_nothing_else() {
         effect,
     };
     let membership = membership();
-    mesh.write(STACK, &of_fleet(STACK, "web", Side::Member(&membership)))
+    mesh.write(STACK, &of_fleet(STACK, "web", side(&membership)))
         .await
         .unwrap();
     for effect in [

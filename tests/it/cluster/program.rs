@@ -73,6 +73,7 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
         [""; 0],
         "a plan writes nothing"
     );
+    let sidecars = ground.sidecars();
     let applied = run(&ground, &sandbox, "apply -y").await.exits(0);
     assert!(!applied.all().contains("eyJ"), "a token is in the output");
     let entries = names(&ground, "networking.istio.io/v1", "WorkloadEntry").await;
@@ -95,18 +96,27 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
         .exits(0)
         .json();
     let machine = &status["status"]["fleets"]["web"]["machines"][0];
-    assert_eq!(
-        machine["mesh"]["state"], "unhealthy",
-        "no sidecar has reported"
-    );
+    assert_eq!(machine["mesh"]["state"], "healthy");
     let name = machine["name"].as_str().unwrap();
-    let healthy = json!({"status": {"conditions": [{"type": "Healthy", "status": "True"}]}});
     let api = ground.istio("WorkloadEntry");
-    api.patch_status(name, &PatchParams::default(), &Patch::Merge(&healthy))
-        .await
-        .unwrap();
+    let report = async |condition: Value| {
+        let status = json!({"status": {"conditions": [condition]}});
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+    };
+    report(json!({"type": "Healthy", "status": "False", "message": "probe refused"})).await;
     let status = run(&ground, &sandbox, "status").await.exits(0);
-    assert!(status.stdout.contains("healthy"), "{}", status.stdout);
+    assert!(status.stdout.contains("probe refused"), "{}", status.stdout);
+    let sick = run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(2);
+    assert!(
+        sick.stdout.contains("takes no traffic: probe refused"),
+        "{}",
+        sick.stdout
+    );
+    report(json!({"type": "Healthy", "status": "True"})).await;
 
     let how = PatchParams {
         field_manager: Some("kubectl-edit".to_owned()),
@@ -141,6 +151,7 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
         "its token is revoked"
     );
     run(&ground, &sandbox, "destroy -y").await.exits(0);
+    drop(sidecars);
     for (version, kind) in [
         ("v1", "ServiceAccount"),
         ("v1", "Service"),
@@ -151,6 +162,83 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
     ] {
         assert_eq!(names(&ground, version, kind).await, [""; 0], "{kind}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_goes_no_further_than_the_mesh_says() {
+    let ground = Ground::new().await;
+    let impatient = "    sim: {}\n    rollout: {readyTimeout: 2s}\n    membership:";
+    let sandbox = Sandbox::with(&FILE.replace("    sim: {}\n    membership:", impatient));
+    // Up, as the cloud tells; but no sidecar reports.
+    let stopped = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(
+        stopped.all().contains("its sidecar reports nothing"),
+        "{}",
+        stopped.all()
+    );
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let entries = || names(&ground, "networking.istio.io/v1", "WorkloadEntry");
+    let before = entries().await;
+    drop(sidecars);
+
+    // However often it is tried, what works stays while what is new takes no traffic.
+    for _ in 0..2 {
+        run(&ground, &sandbox, "apply -y --var port=9090")
+            .await
+            .exits(1);
+        let now = entries().await;
+        let left: Vec<_> = before.iter().filter(|name| now.contains(name)).collect();
+        assert_eq!(left.len(), before.len(), "{before:?} {now:?}");
+    }
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y --var port=9090")
+        .await
+        .exits(0);
+    run(
+        &ground,
+        &sandbox,
+        "plan --detailed-exitcode --var port=9090",
+    )
+    .await
+    .exits(0);
+    assert_eq!(entries().await.len(), before.len());
+    drop(sidecars);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_that_register_by_themselves_are_found_by_their_addresses() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(&FILE.replace(
+        "      serviceAccount: web\n",
+        "      serviceAccount: web\n      autoRegister: true\n",
+    ));
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let state = async || {
+        let status = run(&ground, &sandbox, "status --format json").await;
+        let machine = &status.exits(0).json()["status"]["fleets"]["web"]["machines"][0];
+        (
+            machine["address"].as_str().unwrap().to_owned(),
+            machine["mesh"]["state"].clone(),
+        )
+    };
+    let (address, before) = state().await;
+    assert_eq!(before, "unknown");
+    // As the control plane makes it of a sidecar that connects.
+    ground
+        .create(json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+            "metadata": {
+                "name": format!("web-{address}"), "namespace": NAMESPACE,
+                "annotations": {"istio.io/autoRegistrationGroup": "web"},
+            },
+            "spec": {"address": address, "labels": {"app": "web"}},
+        }))
+        .await;
+    assert_eq!(state().await.1, "registered");
+    run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 //! come in as arguments, and so does what was read of the mesh. What it makes is data that a saved
 //! plan can hold.
 
+mod boot;
 mod member;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ use crate::spec::model::{
 };
 use crate::spec::scalars::Amount;
 use crate::spec::{Fleet, FleetSpec};
+
+pub use boot::Boot;
 
 /// The machines deleted in one run without a `budgets.destroy` in the file.
 pub const DEFAULT_DESTROY: Amount = Amount::Percent(25);
@@ -94,9 +97,8 @@ pub struct DesiredFleet {
     pub user_data: String,
     /// Files that the bootstrap expects from the provider.
     pub media: Vec<Media>,
-    /// The hash by which it is told whether a machine has this user-data. What a machine renews by
-    /// itself, as the mesh's root certificate, does not count.
-    pub user_data_hash: Hash,
+    /// What it is made from, and is told by.
+    pub boot: Boot,
     /// The hash of all that a machine is compared with.
     pub spec: Hash,
     /// How they are replaced.
@@ -320,7 +322,10 @@ fn expand_fleet(
         labels: body.labels.clone(),
         spec: spec_hash(&fleet.template, &body.labels, &made.user_data_hash),
         user_data: made.rendered.user_data,
-        user_data_hash: made.user_data_hash,
+        boot: Boot {
+            from: boot::settings(spec, fleet, made.membership.as_ref(), mesh),
+            user_data: made.user_data_hash,
+        },
         media,
         rollout: ResolvedRollout::of(&body.rollout, replicas),
         membership: made.membership,

@@ -411,6 +411,7 @@ impl Hold<'_> {
         for (fleet, desired) in &plan.desired.fleets {
             if plan.options.covers(fleet) {
                 applied.replicas.insert(fleet.clone(), desired.replicas);
+                applied.boots.insert(fleet.clone(), desired.boot.clone());
             }
         }
         if plan.options.destroy {
@@ -418,6 +419,10 @@ impl Hold<'_> {
                 .replicas
                 .retain(|fleet, _| !plan.options.covers(fleet));
         }
+        let Applied {
+            replicas, boots, ..
+        } = &mut applied;
+        boots.retain(|fleet, _| replicas.contains_key(fleet));
         applied.objects = match plan.context.mesh {
             Some(_) => plan::planner::standing_objects(&plan.desired, &applied),
             None => BTreeSet::new(),

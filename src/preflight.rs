@@ -38,6 +38,24 @@ pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, tokens: bool) -> Ve
     checker.found
 }
 
+/// Returns whether versions are supported together: the control plane may be one minor version
+/// ahead (<https://istio.io/latest/docs/releases/supported-releases/>). Versions that are not of
+/// the form MAJOR.MINOR fit: nothing is known of them.
+fn fit(sidecar: &str, control_plane: &str) -> bool {
+    let parsed = |version: &str| {
+        let (major, rest) = version.split_once('.')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit());
+        let minor = &rest[..digits.unwrap_or(rest.len())];
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    match (parsed(sidecar), parsed(control_plane)) {
+        (Some((major, minor)), Some((of_major, of_minor))) => {
+            major == of_major && (minor == of_minor || minor + 1 == of_minor)
+        }
+        (None, _) | (_, None) => true,
+    }
+}
+
 struct Checker<'a> {
     spec: &'a FleetSpec,
     found: Vec<Diagnostic>,
@@ -62,6 +80,18 @@ impl Checker<'_> {
                 &path,
                 hint.to_owned(),
             );
+        }
+        let sidecar = self.spec.sidecar.as_ref();
+        let sidecar = sidecar.map(|sidecar| sidecar.version.as_str());
+        if let (Some(sidecar), Some(control_plane)) = (sidecar, read.version.as_deref())
+            && !fit(sidecar, control_plane)
+        {
+            let text = format!(
+                "the sidecar is of version {sidecar}, and the control plane of {control_plane}"
+            );
+            let hint = format!("use a sidecar of version {control_plane}");
+            let path = ["sidecar", "version"];
+            self.add(Code::VersionSkew, Diagnostic::warning(text), &path, hint);
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Code {
     NoRootCert,
     /// The machines' network is not the cluster's, and the cluster does not say which is its own.
     NoNetwork,
+    /// The sidecar and the control plane are of versions that are not tested together.
+    VersionSkew,
     /// A Service would drop the machines, for want of a port.
     PortLost,
     /// Two entries have one address.
@@ -31,7 +33,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoNamespace,
         Self::Foreign,
         Self::NotAllowed,
@@ -40,6 +42,7 @@ impl Code {
         Self::NoGateway,
         Self::NoRootCert,
         Self::NoNetwork,
+        Self::VersionSkew,
         Self::PortLost,
         Self::SameAddress,
     ];
@@ -55,6 +58,7 @@ impl Code {
             Self::NoGateway => "MV203",
             Self::NoRootCert => "MV204",
             Self::NoNetwork => "MV205",
+            Self::VersionSkew => "MV206",
             Self::PortLost => "MV301",
             Self::SameAddress => "MV302",
         }
@@ -74,6 +78,9 @@ impl Code {
             Self::NoGateway | Self::NoRootCert => "the sidecar could not start",
             Self::NoNetwork => {
                 "the mesh takes the machines to be in the cluster's network, and calls them there"
+            }
+            Self::VersionSkew => {
+                "Istio supports sidecars as new as the control plane, or one minor version older"
             }
             Self::PortLost => "the mesh leaves an endpoint out whose named port it does not know",
             Self::SameAddress => "the mesh knows an endpoint by its address: one hides the other",

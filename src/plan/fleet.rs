@@ -12,7 +12,7 @@ use super::collect::{Changes, reference};
 use super::spread::{allot, rebalance, take_room, take_surplus};
 use super::verdict::{Verdict, judge, judge_adoption};
 use super::{Action, Drift, FieldChange, FleetPlan, MachineChange, Options, Reason, Waiting};
-use crate::desired::DesiredFleet;
+use crate::desired::{Boot, DesiredFleet};
 use crate::observed::{ObservedMachine, UnsettledBatch};
 
 /// What one fleet is planned from.
@@ -29,6 +29,8 @@ pub struct FleetInput<'a> {
     pub unsettled: &'a [UnsettledBatch],
     /// How many replicas the last finished run asked for.
     pub last_replicas: Option<u32>,
+    /// What its machines' user-data was made from then.
+    pub last_boot: Option<&'a Boot>,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
     /// What was asked for on the command line.
@@ -96,7 +98,7 @@ fn plan_standing(
     mut changes: Changes,
 ) -> FleetOutcome {
     let own = machines.into_iter().map(|observed| {
-        let verdict = judge(input.options, desired, kind, observed);
+        let verdict = judge(input.options, desired, kind, observed, input.last_boot);
         (observed, verdict)
     });
     let adopted = input.adopted.iter().map(|&observed| {

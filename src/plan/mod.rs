@@ -26,7 +26,7 @@ use meshvm_provider_api::{Difference, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::desired::Desired;
+use crate::desired::{Boot, Desired};
 use crate::mesh::{Object, ObjectRef, Target};
 use crate::observed::UnsettledBatch;
 
@@ -95,6 +95,9 @@ impl Plan {
 pub struct Applied {
     /// Replicas by fleet.
     pub replicas: BTreeMap<String, u32>,
+    /// What machines' user-data was made from, by fleet.
+    #[serde(default)]
+    pub boots: BTreeMap<String, Boot>,
     /// The objects that fleets have beside their machines' entries.
     #[serde(default)]
     pub objects: BTreeSet<ObjectRef>,

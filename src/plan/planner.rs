@@ -276,6 +276,7 @@ fn plan_one(
         adopted: &adopted,
         unsettled: &unsettled,
         last_replicas: input.last.replicas.get(fleet).copied(),
+        last_boot: input.last.boots.get(fleet),
         interrupted: input.interrupted,
         options: &input.options,
     });
@@ -443,7 +444,7 @@ fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
     let Applied {
         replicas,
         objects,
-        mesh: _,
+        ..
     } = input.last;
     let was_member = |fleet: &str| {
         let side = input.desired.fleets.get(fleet)?.side()?;

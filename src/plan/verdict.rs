@@ -1,10 +1,10 @@
 //! Judges one machine by itself: keep, update, replace or adopt. Pure.
 
-use meshvm_provider_api::labels::Ownership;
+use meshvm_provider_api::labels::{Hash, Ownership};
 use meshvm_provider_api::{Difference, Kind, Mutability, Power};
 
 use super::{Options, Reason};
-use crate::desired::DesiredFleet;
+use crate::desired::{Boot, DesiredFleet};
 use crate::observed::ObservedMachine;
 
 /// What becomes of one machine, judged by itself.
@@ -98,7 +98,7 @@ pub(super) fn judge_adoption(
     observed: &ObservedMachine,
 ) -> Verdict {
     Verdict::Adopt {
-        differences: differences(desired, kind, observed, None),
+        differences: differences(desired, kind, observed, None, None),
     }
 }
 
@@ -108,10 +108,11 @@ pub(super) fn judge(
     desired: &DesiredFleet,
     kind: &dyn Kind,
     observed: &ObservedMachine,
+    was: Option<&Boot>,
 ) -> Verdict {
     let machine = &observed.machine;
     let owned = observed.ownership();
-    let differences = differences(desired, kind, observed, owned.as_ref());
+    let differences = differences(desired, kind, observed, owned.as_ref(), was);
     let asked = &options.replace;
     if asked.contains(&machine.name) || asked.contains(&machine.id.0) {
         return Verdict::Replace {
@@ -172,6 +173,7 @@ pub(super) fn differences(
     kind: &dyn Kind,
     observed: &ObservedMachine,
     owned: Option<&Ownership>,
+    was: Option<&Boot>,
 ) -> Vec<Difference> {
     let machine = &observed.machine;
     let mut all = kind.compare(&desired.template, machine);
@@ -183,11 +185,15 @@ pub(super) fn differences(
             mutability: Mutability::Replace,
         });
     }
+    let others = all.len();
     // A machine without the label was adopted: what it booted with is unknown,
     // and adopting is no reason to replace.
     if let Some(before) = owned.and_then(|owned| owned.user_data.as_ref()) {
-        let after = desired.user_data_hash.clone();
-        if *before != after {
+        let after = &desired.boot.user_data;
+        if before != after {
+            all.extend(boot_changes(was, before, &desired.boot));
+        }
+        if before != after && all.len() == others {
             all.push(Difference {
                 attribute: "userData".to_owned(),
                 before: Some(json(before.as_str())),
@@ -208,6 +214,22 @@ pub(super) fn differences(
         }
     }
     all
+}
+
+/// Returns what of the settings changed that user-data is made from, where it is known what the
+/// machine's was made from.
+fn boot_changes(was: Option<&Boot>, before: &Hash, boot: &Boot) -> Vec<Difference> {
+    let Some(was) = was.filter(|was| was.user_data == *before) else {
+        return Vec::new();
+    };
+    was.changed(boot)
+        .map(|(setting, before, after)| Difference {
+            attribute: setting.clone(),
+            before: before.cloned(),
+            after: after.cloned(),
+            mutability: Mutability::Replace,
+        })
+        .collect()
 }
 
 /// Returns text as a difference holds it.

@@ -22,6 +22,7 @@ fleets:
       ports: {http: 8080}
       network: vms
       service: {ports: [{name: http, port: 80, targetPort: http}]}
+sidecar: {version: 1.30.3, packages: [{format: deb, arch: amd64, url: \"https://e.example/s.deb\", sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"}]}
 ";
 
 fn spec() -> FleetSpec {
@@ -72,6 +73,24 @@ fn service(name: &str, selector: &[(&str, &str)], ports: &[&str]) -> LiveService
         stack: None,
         selector: selector.iter().map(owned).collect(),
         target_ports: ports.iter().map(|port| (*port).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn versions_that_are_not_supported_together_are_told() {
+    let of = |version: &str| MeshRead {
+        version: Some(version.to_owned()),
+        ..read()
+    };
+    let skewed = |read: &MeshRead| {
+        let codes = check(&spec(), read, &Live::default(), true);
+        codes.iter().any(|d| d.code == Some(Code::VersionSkew))
+    };
+    for version in ["1.30.0", "1.31.2-distroless", "latest", "2"] {
+        assert!(!skewed(&of(version)), "{version}");
+    }
+    for version in ["1.29.9", "1.32.0", "2.30.3", "1.2"] {
+        assert!(skewed(&of(version)), "{version}");
     }
 }
 

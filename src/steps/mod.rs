@@ -148,6 +148,6 @@ pub fn ownership(
         fleet: fleet.to_owned(),
         batch,
         spec: desired.spec.clone(),
-        user_data: batch.map(|_| desired.user_data_hash.clone()),
+        user_data: batch.map(|_| desired.boot.user_data.clone()),
     }
 }

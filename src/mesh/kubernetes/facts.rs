@@ -32,6 +32,8 @@ pub struct MeshRead {
     pub facts: Facts,
     /// The network that the cluster is in.
     pub network: Option<String>,
+    /// The version of the control plane: the tag of the images that it injects.
+    pub version: Option<String>,
     /// What the file says otherwise than the cluster.
     pub overridden: Vec<Overridden>,
 }
@@ -127,6 +129,7 @@ impl Kubernetes {
                 revision: revision.clone(),
             },
             network: text(&global["network"]),
+            version: text(&global["tag"]),
             overridden,
         })
     }

@@ -141,7 +141,8 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
     let replaced = run(&ground, &sandbox, "plan --var port=9090")
         .await
         .exits(0);
-    assert!(replaced.stdout.contains("userData"), "{}", replaced.stdout);
+    let said = "membership.ports.http: 8080 -> 9090";
+    assert!(replaced.stdout.contains(said), "{}", replaced.stdout);
     run(&ground, &sandbox, "apply -y --var replicas=1")
         .await
         .exits(0);

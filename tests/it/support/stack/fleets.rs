@@ -156,7 +156,7 @@ impl Fleet {
             Role::Nothing | Role::External => false,
         };
         let is_external = *role == Role::External;
-        let made_from = json!([template.attributes, labels, frame.user_data_hash]);
+        let made_from = json!([template.attributes, labels, frame.boot.user_data]);
         DesiredFleet {
             replicas: *replicas,
             labels: labels.clone(),

@@ -193,7 +193,7 @@ fn is_right(fleet: &DesiredFleet, machines: &[&Machine]) -> Result<(), String> {
             return Err(format!("{} has another spec", machine.name));
         }
         let user_data = machine.labels.get(labels::USER_DATA);
-        if user_data.is_some_and(|hash| hash != fleet.user_data_hash.as_str()) {
+        if user_data.is_some_and(|hash| hash != fleet.boot.user_data.as_str()) {
             return Err(format!("{} has other user-data", machine.name));
         }
         if let Some((label, _)) = fleet.labels.iter().find(|(label, value)| !is(label, value)) {

@@ -30,7 +30,10 @@ impl Boot {
         &'a self,
         later: &'a Self,
     ) -> impl Iterator<Item = (&'a String, Option<&'a String>, Option<&'a String>)> {
-        let added = later.from.keys().filter(|key| !self.from.contains_key(*key));
+        let added = later
+            .from
+            .keys()
+            .filter(|key| !self.from.contains_key(*key));
         self.from
             .keys()
             .chain(added)

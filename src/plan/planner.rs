@@ -442,9 +442,7 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
 /// Returns how many machines' entries the last finished run left, by fleet.
 fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
     let Applied {
-        replicas,
-        objects,
-        ..
+        replicas, objects, ..
     } = input.last;
     let was_member = |fleet: &str| {
         let side = input.desired.fleets.get(fleet)?.side()?;

@@ -14,9 +14,12 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::template::{Author, TemplateError, fill};
+use super::template::{Author, Checked, Own, TemplateError};
 
-const BOOTHOOK: &str = include_str!("../../templates/cloud-init/private-files.sh.hbs");
+static BOOTHOOK: Own = Own::new(|| {
+    const SOURCE: &str = include_str!("../../templates/cloud-init/private-files.sh.hbs");
+    Checked::new(SOURCE, Author::Meshvm)
+});
 
 /// The content type of what starts so
 /// (<https://cloudinit.readthedocs.io/en/latest/explanation/format.html>); of two that fit, the
@@ -84,7 +87,7 @@ pub fn with_private_files(
             json!({"name": name, "content": content.expose_secret(), "sha256": sha256})
         })
         .collect();
-    let boothook = fill(BOOTHOOK, Author::Meshvm, &json!({"files": values}))?;
+    let boothook = BOOTHOOK.fill(&json!({"files": values}))?;
     let parts = [part(user_data), part(&boothook)];
     // No line of a part can be this: it would have to know its own hash.
     let boundary = format!("meshvm-{}", hex(&parts.concat()));

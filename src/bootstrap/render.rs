@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use super::gzip::gzip;
 use super::istio::{self, IstioValues};
-use super::template::{Author, TemplateError, fill};
+use super::template::{Author, Checked, Own, TemplateError};
 use super::{Rendered, Request, SCRIPT_PATH, STAGING_DIR, arch_name, media_name, quote};
 
 /// The parts of the script. Each may use what those before it define.
@@ -38,7 +38,11 @@ const SCRIPT: &str = concat!(
     include_str!("../../templates/cloud-init/bootstrap/istio.sh.hbs"),
     include_str!("../../templates/cloud-init/bootstrap/main.sh.hbs"),
 );
-const USER_DATA: &str = include_str!("../../templates/cloud-init/user-data.yaml.hbs");
+static BOOTSTRAP: Own = Own::new(|| Checked::new(&without_comments(SCRIPT), Author::Meshvm));
+static USER_DATA: Own = Own::new(|| {
+    const SOURCE: &str = include_str!("../../templates/cloud-init/user-data.yaml.hbs");
+    Checked::new(SOURCE, Author::Meshvm)
+});
 
 /// What cloud-init knows user-data by
 /// (<https://cloudinit.readthedocs.io/en/latest/explanation/format.html>).
@@ -115,12 +119,12 @@ pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
             return Err(RenderError::Path { path });
         }
     }
-    let script = fill(&without_comments(SCRIPT), Author::Meshvm, &context)?;
+    let script = BOOTSTRAP.fill(&context)?;
     context["bootstrap"] = json!(script);
     context["bootstrapPath"] = json!(SCRIPT_PATH);
     context["writeFiles"] = json!(write_files(&values, &script));
     let user_data = match request.own_template {
-        None => fill(USER_DATA, Author::Meshvm, &context)?,
+        None => USER_DATA.fill(&context)?,
         Some(own) => user_data_of(own, &context)?,
     };
     Ok(Rendered {
@@ -142,7 +146,7 @@ fn without_comments(script: &str) -> String {
 }
 
 fn user_data_of(own: &str, context: &Value) -> Result<String, RenderError> {
-    let user_data = fill(own, Author::User, context)?;
+    let user_data = Checked::new(own, Author::User)?.fill(context)?;
     // cloud-init takes both line ends.
     let unix = user_data.replace("\r\n", "\n");
     if HEADERS.iter().any(|header| unix.starts_with(header)) {

@@ -6,6 +6,7 @@
 //! like a user's; a user who means it writes `{{unquoted value}}`.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use handlebars::template::{HelperTemplate, Template, TemplateElement};
 use handlebars::{
@@ -33,7 +34,7 @@ pub enum Author {
 }
 
 /// What is wrong with a template, and in which of its lines.
-#[derive(Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct TemplateError {
     /// The line, from 1.
     pub line: usize,
@@ -48,7 +49,7 @@ impl fmt::Display for TemplateError {
 }
 
 /// What is wrong in a line of a template.
-#[derive(Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
     /// It is not handlebars.
     #[error("{0}")]
@@ -73,33 +74,68 @@ pub enum Problem {
     Fill(String),
 }
 
-/// Fills a template.
-///
-/// # Errors
-/// The first problem of the template, or of filling it.
-pub fn fill(source: &str, author: Author, context: &Value) -> Result<String, TemplateError> {
-    let template = Template::compile(source).map_err(|error| TemplateError {
-        line: error.pos().map_or(1, |(line, _)| line),
-        problem: Problem::Syntax(error.reason().to_string()),
-    })?;
-    check(&template, author)?;
-    let mut registry = Handlebars::new();
-    registry.set_strict_mode(true);
-    registry.register_escape_fn(no_escape);
-    for (name, quote) in quote::HELPERS {
-        registry.register_helper(name, Box::new(QuoteHelper { name, quote }));
+/// A template that was checked, to be filled as often as there are fleets: parsing costs a hundred
+/// times what filling does.
+pub struct Checked(Handlebars<'static>);
+
+impl Checked {
+    /// Checks a template.
+    ///
+    /// # Errors
+    /// The first problem of it.
+    pub fn new(source: &str, author: Author) -> Result<Self, TemplateError> {
+        let template = Template::compile(source).map_err(|error| TemplateError {
+            line: error.pos().map_or(1, |(line, _)| line),
+            problem: Problem::Syntax(error.reason().to_string()),
+        })?;
+        check(&template, author)?;
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        registry.register_escape_fn(no_escape);
+        for (name, quote) in quote::HELPERS {
+            registry.register_helper(name, Box::new(QuoteHelper { name, quote }));
+        }
+        registry.register_helper(
+            UNQUOTED,
+            Box::new(QuoteHelper {
+                name: UNQUOTED,
+                quote: quote::unquoted,
+            }),
+        );
+        registry.register_helper("if", Box::new(Condition { wanted: true }));
+        registry.register_helper("unless", Box::new(Condition { wanted: false }));
+        registry.register_template(NAME, template);
+        Ok(Self(registry))
     }
-    registry.register_helper(
-        UNQUOTED,
-        Box::new(QuoteHelper {
-            name: UNQUOTED,
-            quote: quote::unquoted,
-        }),
-    );
-    registry.register_helper("if", Box::new(Condition { wanted: true }));
-    registry.register_helper("unless", Box::new(Condition { wanted: false }));
-    registry.register_template(NAME, template);
-    registry.render(NAME, context).map_err(explain)
+
+    /// Fills it.
+    ///
+    /// # Errors
+    /// The first problem of filling it.
+    pub fn fill(&self, context: &Value) -> Result<String, TemplateError> {
+        self.0.render(NAME, context).map_err(explain)
+    }
+}
+
+/// A template of meshvm's own, checked when it is first filled.
+pub struct Own(LazyLock<Result<Checked, TemplateError>>);
+
+impl Own {
+    /// Names the template.
+    pub const fn new(make: fn() -> Result<Checked, TemplateError>) -> Self {
+        Self(LazyLock::new(make))
+    }
+
+    /// Fills it.
+    ///
+    /// # Errors
+    /// The first problem of the template, or of filling it.
+    pub fn fill(&self, context: &Value) -> Result<String, TemplateError> {
+        match &*self.0 {
+            Ok(checked) => checked.fill(context),
+            Err(error) => Err(error.clone()),
+        }
+    }
 }
 
 const NAME: &str = "user-data";
@@ -215,9 +251,13 @@ mod tests {
 
     use super::*;
 
+    fn filled(source: &str, author: Author, context: &Value) -> Result<String, TemplateError> {
+        Checked::new(source, author)?.fill(context)
+    }
+
     fn user(source: &str) -> Result<String, String> {
         let context = json!({"a": "x\ny", "none": null, "list": ["1", "2"]});
-        fill(source, Author::User, &context).map_err(|error| error.to_string())
+        filled(source, Author::User, &context).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -292,7 +332,7 @@ mod tests {
 
     #[test]
     fn meshvm_itself_never_inserts_unquoted() {
-        let error = fill("{{unquoted a}}", Author::Meshvm, &json!({"a": 1})).unwrap_err();
+        let error = filled("{{unquoted a}}", Author::Meshvm, &json!({"a": 1})).unwrap_err();
         assert_eq!(
             error.problem,
             Problem::Unsupported("the helper `unquoted`".to_owned())

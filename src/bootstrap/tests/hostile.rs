@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::quote;
-use super::super::template::{Author, fill};
+use super::super::template::{Author, Checked};
 use super::hostile_values;
 
 /// Lets a shell print words that were quoted for it.
@@ -71,7 +71,7 @@ proptest! {
         let context = json!({"a": "x"});
         for text in [source.clone(), format!("{{{{{inner}}}}}"), format!("{source}{{{{#if a}}}}{inner}{{{{/if}}}}")] {
             // Either is fine; what matters is that it comes back.
-            let _: Result<_, _> = fill(&text, Author::User, &context);
+            let _: Result<_, _> = Checked::new(&text, Author::User).and_then(|checked| checked.fill(&context));
         }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic};
 use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, LiveService, MeshRead};
-use crate::spec::model::{Membership, Service};
+use crate::spec::model::{Membership, Mesh, Service};
 use crate::spec::{Fleet, FleetSpec};
 
 /// Checks a fleet file against what was read of its mesh.
@@ -102,9 +102,15 @@ impl Checker<'_> {
         live: &'l Live,
     ) -> Option<&'l LiveNamespace> {
         let found = live.namespaces.get(namespace);
-        if found.is_none() {
+        let is_made = match &self.spec.mesh {
+            Some(Mesh::Kubernetes(mesh)) => mesh.create_namespaces,
+            Some(Mesh::Manifests(_)) | None => false,
+        };
+        if found.is_none() && !is_made {
             let text = format!("the namespace `{namespace}` does not exist");
-            let hint = format!("`kubectl create namespace {namespace}`");
+            let hint = format!(
+                "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
+            );
             self.add(Code::NoNamespace, Diagnostic::error(text), path, hint);
         }
         found

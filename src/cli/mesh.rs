@@ -35,6 +35,7 @@ pub fn target(spec: &FleetSpec, base_dir: &Path) -> Option<Target> {
                 .as_deref()
                 .map(|path| absolute(base_dir, path)),
             context: mesh.context.clone(),
+            create_namespaces: mesh.create_namespaces,
         }),
     })
 }

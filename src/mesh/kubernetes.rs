@@ -23,9 +23,10 @@ mod fields;
 mod kinds;
 mod live;
 mod members;
+mod namespaces;
 mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -64,6 +65,9 @@ pub struct Cluster {
     pub kubeconfig: Option<PathBuf>,
     /// The context in it; its current one when absent.
     pub context: Option<String>,
+    /// Whether namespaces that do not exist are made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create_namespaces: bool,
 }
 
 impl fmt::Display for Cluster {
@@ -91,6 +95,8 @@ pub struct Kubernetes {
     client: OnceCell<Client>,
     /// The ids of WorkloadGroups, by namespace and name: they own the entries.
     groups: Mutex<BTreeMap<(String, String), String>>,
+    /// Namespaces that are known to exist.
+    namespaces: Mutex<BTreeSet<String>>,
 }
 
 /// What is known of an object before it is written or deleted.
@@ -121,6 +127,7 @@ impl Kubernetes {
             logins,
             client: OnceCell::new(),
             groups: Mutex::default(),
+            namespaces: Mutex::default(),
         }
     }
 
@@ -377,6 +384,7 @@ impl Backend for Kubernetes {
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
         let references = objects.iter().map(|object| &object.reference);
         let own = self.own(stack, references, Known::is_for).await?;
+        self.make_namespaces(objects).await?;
         let mut ordered: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
         for object in objects {
             let order = kinds::order(&object.reference.kind);

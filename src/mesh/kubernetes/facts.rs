@@ -117,8 +117,20 @@ impl Kubernetes {
             Some(Value::Object(map)) => map.clone(),
             _ => Map::new(),
         };
-        let (root_certs, gateway) =
+        let (mut root_certs, gateway) =
             futures::try_join!(self.root_certs(namespaces), self.gateway(mesh, istio))?;
+        let lacks = |namespace: &&str| !root_certs.contains_key(*namespace);
+        if mesh.create_namespaces && namespaces.iter().any(lacks) {
+            // A namespace that is still to be made gets the certificate that all have.
+            let own = self.root_certs(&BTreeSet::from([istio])).await?;
+            for cert in own.into_values() {
+                for &namespace in namespaces {
+                    root_certs
+                        .entry(namespace.to_owned())
+                        .or_insert_with(|| cert.clone());
+                }
+            }
+        }
         Ok(MeshRead {
             facts: Facts {
                 cluster_id,

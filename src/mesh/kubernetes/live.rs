@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use k8s_openapi::api::authorization::v1::{
     SelfSubjectRulesReview, SelfSubjectRulesReviewSpec, SubjectRulesReviewStatus,
 };
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
@@ -103,12 +103,6 @@ impl Kubernetes {
             namespaces,
             network_is_labelled: labels.is_some_and(|labels| labels.contains_key(NETWORK)),
         })
-    }
-
-    async fn namespace(&self, name: &str) -> Result<Option<Namespace>, KubernetesError> {
-        let api: Api<Namespace> = Api::all(self.client().await?.clone());
-        let action = format!("read Namespace {name}");
-        attempt(&action, || api.get_opt(name)).await
     }
 
     async fn look_at(&self, namespace: &str) -> Result<Option<LiveNamespace>, KubernetesError> {

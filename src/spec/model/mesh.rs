@@ -49,6 +49,10 @@ pub struct KubernetesMesh {
     /// The network of the machines; a membership may say another. The cluster's own when absent.
     #[serde(default)]
     pub network: Option<String>,
+    /// Create the namespaces of memberships that do not exist. Nothing deletes them again: they may
+    /// have got other inhabitants.
+    #[serde(default)]
+    pub create_namespaces: bool,
     /// How machines reach the control plane.
     #[serde(default)]
     pub east_west: EastWest,

@@ -126,15 +126,20 @@ impl Ground {
         }))
     }
 
-    /// Makes a service account, and binds to it the roles in the examples and no others.
+    /// Makes a service account, and binds to it the roles of most users.
     async fn user(&self) {
         self.create(json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
             "metadata": {"name": "meshvm", "namespace": "ops"},
         }))
         .await;
+        self.grant(&["plan.yaml", "apply.yaml"]).await;
+    }
+
+    /// Binds roles of the examples to that account.
+    pub async fn grant(&self, files: &[&str]) {
         let subjects = json!([{"kind": "ServiceAccount", "name": "meshvm", "namespace": "ops"}]);
-        for file in ["plan.yaml", "apply.yaml"] {
+        for file in files {
             let path = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("examples/rbac")
                 .join(file);
@@ -177,6 +182,7 @@ impl Ground {
         let cluster = Named {
             kubeconfig: Some(self.kubeconfig().into()),
             context: Some("lab".to_owned()),
+            create_namespaces: false,
         };
         let logins = Logins {
             force_conflicts,

@@ -3,7 +3,7 @@
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::ground::{Ground, NAMESPACE};
+use super::ground::{Ground, NAMESPACE, ROOT_CERT};
 use crate::support::program::{Ran, Sandbox};
 
 const FILE: &str = r#"
@@ -240,6 +240,48 @@ async fn machines_that_register_by_themselves_are_found_by_their_addresses() {
     run(&ground, &sandbox, "plan --detailed-exitcode")
         .await
         .exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_is_made_where_the_file_says_so_and_stays() {
+    let ground = Ground::new().await;
+    ground.grant(&["namespaces.yaml"]).await;
+    // As it is in every namespace that there is.
+    ground
+        .create(json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "istio-ca-root-cert", "namespace": "istio-system"},
+            "data": {"root-cert.pem": ROOT_CERT},
+        }))
+        .await;
+    let elsewhere = FILE
+        .replace("namespace: vm", "namespace: elsewhere")
+        .replace("      probe: {httpGet: {port: \"${var.port}\"}}\n", "");
+    let sandbox = Sandbox::with(&elsewhere);
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(
+        refused.stderr.contains("createNamespaces"),
+        "{}",
+        refused.stderr
+    );
+    let made = elsewhere.replace("context: lab,", "context: lab, createNamespaces: true,");
+    sandbox.write("meshvm.yaml", &made);
+    let namespaces = ground.api("v1", "Namespace", None);
+    run(&ground, &sandbox, "plan").await.exits(0);
+    assert!(
+        namespaces.get_opt("elsewhere").await.unwrap().is_none(),
+        "a plan makes nothing"
+    );
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    assert!(namespaces.get_opt("elsewhere").await.unwrap().is_some());
+    run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
+    run(&ground, &sandbox, "destroy -y").await.exits(0);
+    assert!(
+        namespaces.get_opt("elsewhere").await.unwrap().is_some(),
+        "it is nobody's to delete"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,56 @@
+//! Namespaces: whether they exist, and making those that do not.
+//!
+//! Nothing here deletes one: whatever else lives in it would go as well.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+
+use super::{Kubernetes, KubernetesError, attempt, lock};
+use crate::mesh::Object;
+
+impl Kubernetes {
+    /// Reads a namespace; `None` when it does not exist.
+    pub(super) async fn namespace(&self, name: &str) -> Result<Option<Namespace>, KubernetesError> {
+        let api: Api<Namespace> = Api::all(self.client().await?.clone());
+        let action = format!("read Namespace {name}");
+        attempt(&action, || api.get_opt(name)).await
+    }
+
+    /// Makes the namespaces of objects that do not exist, where the cluster's settings say so.
+    pub(super) async fn make_namespaces(&self, objects: &[Object]) -> Result<(), KubernetesError> {
+        if !self.cluster.create_namespaces {
+            return Ok(());
+        }
+        for object in objects {
+            let name = object.reference.namespace.as_str();
+            if lock(&self.namespaces).contains(name) {
+                continue;
+            }
+            if self.namespace(name).await?.is_none() {
+                self.make_namespace(name).await?;
+            }
+            lock(&self.namespaces).insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn make_namespace(&self, name: &str) -> Result<(), KubernetesError> {
+        let api: Api<Namespace> = Api::all(self.client().await?.clone());
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let action = format!("create Namespace {name}");
+        let how = PostParams::default();
+        match attempt(&action, || api.create(&how, &namespace)).await {
+            Ok(_) => Ok(()),
+            // Somebody was faster, or an answer was lost.
+            Err(error) if error.code() == Some(409) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -11,12 +11,12 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic};
-use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, LiveService, MeshRead};
+use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, LiveService, MeshRead, Rule};
 use crate::spec::model::{Membership, Mesh, Service};
 use crate::spec::{Fleet, FleetSpec};
 
 /// Checks a fleet file against what was read of its mesh.
-pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, tokens: bool) -> Vec<Diagnostic> {
+pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, intent: Intent) -> Vec<Diagnostic> {
     let mut checker = Checker {
         spec,
         found: Vec::new(),
@@ -33,7 +33,12 @@ pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, tokens: bool) -> Ve
     }
     for (name, namespace) in &live.namespaces {
         checker.addresses(name, namespace);
-        checker.rights(name, namespace, tokens);
+    }
+    let told = live.namespaces.iter();
+    let told = told.filter_map(|(name, namespace)| Some((name, namespace.rules.as_ref()?)));
+    for mut lacking in rights(told, intent) {
+        lacking.place = spec.place(&["mesh", "kubernetes"]);
+        checker.found.push(lacking);
     }
     checker.found
 }
@@ -210,26 +215,40 @@ impl Checker<'_> {
             );
         }
     }
+}
 
-    /// Finds what an apply does and this user may not.
-    fn rights(&mut self, name: &str, namespace: &LiveNamespace, tokens: bool) {
-        let Some(rules) = &namespace.rules else {
-            return;
-        };
+/// What this user wants to do in a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Look: somebody else may apply.
+    Look,
+    /// Write objects.
+    Write,
+    /// Write objects, and make tokens.
+    WriteAndToken,
+}
+
+/// Finds what an apply does and this user may not.
+pub fn rights<'a>(
+    rules: impl IntoIterator<Item = (&'a String, &'a Vec<Rule>)>,
+    intent: Intent,
+) -> Vec<Diagnostic> {
+    let tokens = match intent {
+        Intent::Look => return Vec::new(),
+        Intent::Write => false,
+        Intent::WriteAndToken => true,
+    };
+    let mut found = Vec::new();
+    for (name, rules) in rules {
         let lacking = rights::lacking(rules, tokens);
-        if lacking.is_empty() {
-            return;
+        if !lacking.is_empty() {
+            let text = format!(
+                "this user may not, in the namespace `{name}`: {}",
+                lacking.join(", ")
+            );
+            let diagnostic = Diagnostic::error(text).coded(Code::NotAllowed);
+            found.push(diagnostic.with_hint("grant the role in docs/rbac.md"));
         }
-        let text = format!(
-            "this user may not, in the namespace `{name}`: {}",
-            lacking.join(", ")
-        );
-        let hint = "grant the role in docs/rbac.md".to_owned();
-        self.add(
-            Code::NotAllowed,
-            Diagnostic::error(text),
-            &["mesh", "kubernetes"],
-            hint,
-        );
     }
+    found
 }

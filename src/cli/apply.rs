@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::mesh::Ask;
+use super::mesh::{self, Ask};
 use super::output::Output;
 use super::planning::{self, Origin, PlanOptions, RunOptions};
 use super::{CliError, Exit, Globals, load};
@@ -38,6 +38,7 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         Some(path) => {
             let plan = read(path)?;
             check_simulated(globals, &plan)?;
+            mesh::rights(&plan).await?;
             Origin::Saved(Box::new(plan))
         }
         None => {

@@ -60,12 +60,13 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let context = context(globals, &spec, &base_dir);
     let mesh = match ask {
-        Ask::Mesh | Ask::Preflight => mesh::read(&spec, &context).await?,
+        Ask::Mesh | Ask::Obstacles | Ask::Preflight => mesh::read(&spec, &context).await?,
         Ask::Nobody => None,
     };
     let mut found = match (ask, &mesh) {
-        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read).await?,
-        (Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
+        (Ask::Obstacles, Some(read)) => mesh::preflight(&spec, &context, read, false).await?,
+        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true).await?,
+        (Ask::Obstacles | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
     };
     let desired = match expand(&spec, &named, mesh.as_ref()) {
         Ok(desired) if found.iter().all(|f| f.severity == Severity::Warning) => desired,

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::CliError;
-use crate::desired::Tokens;
+use crate::desired::{DesiredFleet, Tokens};
 use crate::diag::{Code, Diagnostic};
 use crate::mesh::kubernetes::{MeshRead, Overridden};
 use crate::mesh::{Backend, Cluster, Kubernetes, KubernetesError, Logins, Target};
-use crate::plan::Context;
-use crate::preflight;
+use crate::plan::{Context, Plan};
+use crate::preflight::{self, Intent};
 use crate::spec::FleetSpec;
 use crate::spec::model::{KubernetesMesh, Mesh};
 
@@ -19,7 +19,9 @@ use crate::spec::model::{KubernetesMesh, Mesh};
 pub enum Ask {
     /// It does: what it shows depends on that.
     Mesh,
-    /// It does, and asks also what would be in its way.
+    /// It does, and asks also what would be in the way of whoever applies.
+    Obstacles,
+    /// It does, and asks also what would be in its own way.
     Preflight,
     /// It does not, and works where no cluster can be reached.
     Nobody,
@@ -113,6 +115,7 @@ pub async fn preflight(
     spec: &FleetSpec,
     context: &Context,
     read: &MeshRead,
+    applies: bool,
 ) -> Result<Vec<Diagnostic>, CliError> {
     let Some(named) = cluster(spec, context) else {
         return Ok(Vec::new());
@@ -120,8 +123,36 @@ pub async fn preflight(
     let istio = read.facts.revision.namespace.as_str();
     let live = named.cluster.look_round(istio, &namespaces(spec)).await;
     let live = live.map_err(|error| failed(&error))?;
-    let tokens = Tokens::of(spec).is_some();
-    Ok(preflight::check(spec, read, &live, tokens))
+    let intent = match applies {
+        true => intent(Tokens::of(spec)),
+        false => Intent::Look,
+    };
+    Ok(preflight::check(spec, read, &live, intent))
+}
+
+fn intent(tokens: Option<Tokens>) -> Intent {
+    match tokens {
+        Some(_) => Intent::WriteAndToken,
+        None => Intent::Write,
+    }
+}
+
+/// Checks that this user may do what a saved plan does; what else could be in its way was looked
+/// for when it was saved.
+pub async fn rights(plan: &Plan) -> Result<(), CliError> {
+    let Some(Target::Kubernetes(cluster)) = &plan.context.mesh else {
+        return Ok(());
+    };
+    let sides = plan.desired.fleets.values().filter_map(DesiredFleet::side);
+    let namespaces: BTreeSet<&str> = sides.map(|side| side.namespace()).collect();
+    let cluster = Kubernetes::new(cluster.clone(), logins(false));
+    let rules = cluster.rules_in(&namespaces).await;
+    let rules = rules.map_err(|error| failed(&error))?;
+    let found = preflight::rights(&rules, intent(plan.desired.tokens));
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::input(found)),
+    }
 }
 
 fn namespaces(spec: &FleetSpec) -> BTreeSet<&str> {

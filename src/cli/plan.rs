@@ -44,7 +44,12 @@ struct Report<'a> {
 }
 
 pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output, Ask::Mesh).await?;
+    // A saved plan may be applied where the file is not.
+    let ask = match args.out {
+        Some(_) => Ask::Obstacles,
+        None => Ask::Mesh,
+    };
+    let loaded = load::load(globals, output, ask).await?;
     let mut options = args.what.options()?;
     options.refresh_only = args.refresh_only;
     options.destroy = args.destroy;

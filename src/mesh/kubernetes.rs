@@ -151,17 +151,19 @@ impl Kubernetes {
         pages(&api, &action, ListParams::default().labels(selector)).await
     }
 
-    /// Returns which of some objects of one kind and namespace exist, and whose they are.
+    /// Returns which of some objects of one kind and namespace exist, and whose they are; more than
+    /// `most_single` are listed, and not asked for one by one.
     async fn known(
         &self,
         resource: &ApiResource,
         namespace: &str,
         names: &[&str],
+        most_single: usize,
     ) -> Result<BTreeMap<String, Known>, KubernetesError> {
         let client = self.client().await?.clone();
         let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, resource);
         let mut found: Vec<PartialObjectMeta<DynamicObject>> = Vec::new();
-        if names.len() > FEW {
+        if names.len() > most_single {
             let action = format!("list {} in {namespace}", resource.plural);
             let mut page = ListParams::default().limit(PAGE);
             loop {
@@ -205,6 +207,7 @@ impl Kubernetes {
         stack: &str,
         references: impl Iterator<Item = &ObjectRef>,
         may: fn(&Known, &str) -> bool,
+        most_single: usize,
     ) -> Result<BTreeMap<ObjectRef, Known>, MeshError> {
         let mut by_kind: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for reference in references {
@@ -214,7 +217,9 @@ impl Kubernetes {
         let mut own = BTreeMap::new();
         for ((kind, namespace), names) in by_kind {
             let resource = resource(kind)?;
-            let mut known = self.known(&resource, namespace, &names).await?;
+            let mut known = self
+                .known(&resource, namespace, &names, most_single)
+                .await?;
             for name in names {
                 let Some(known) = known.remove(name) else {
                     continue;
@@ -296,7 +301,7 @@ impl Kubernetes {
             Some(uid) => Some(uid),
             None => {
                 let resource = resource(GROUP)?;
-                let found = self.known(&resource, namespace, &[group]).await?;
+                let found = self.known(&resource, namespace, &[group], FEW).await?;
                 found.into_values().next().and_then(|known| known.uid)
             }
         };
@@ -378,12 +383,14 @@ impl Backend for Kubernetes {
 
     async fn check(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
         let references = objects.iter().map(|object| &object.reference);
-        self.own(stack, references, Known::is_for).await.map(drop)
+        // Who only plans may list, and not get.
+        let own = self.own(stack, references, Known::is_for, 0);
+        own.await.map(drop)
     }
 
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
         let references = objects.iter().map(|object| &object.reference);
-        let own = self.own(stack, references, Known::is_for).await?;
+        let own = self.own(stack, references, Known::is_for, FEW).await?;
         self.make_namespaces(objects).await?;
         let mut ordered: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
         for object in objects {
@@ -413,7 +420,9 @@ impl Backend for Kubernetes {
             calls.push(self.remove_secret(namespace, name).boxed());
         }
         together(calls).await?;
-        let own = self.own(stack, others.into_iter(), Known::is_of).await?;
+        let own = self
+            .own(stack, others.into_iter(), Known::is_of, FEW)
+            .await?;
         let mut ordered: BTreeMap<usize, Vec<(&ObjectRef, &Known)>> = BTreeMap::new();
         for (reference, known) in &own {
             let order = kinds::order(&reference.kind);

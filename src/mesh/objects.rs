@@ -37,7 +37,7 @@ pub enum Side<'a> {
     External(&'a External),
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
     /// Returns whether a machine is entered as soon as it has an address, and not only when it is
     /// ready: a sidecar that reports health needs its entry before it can be ready, and the entry
     /// takes no traffic before that.
@@ -60,7 +60,7 @@ impl Side<'_> {
     }
 
     /// Returns the namespace of its objects.
-    pub fn namespace(&self) -> &str {
+    pub fn namespace(&self) -> &'a str {
         match self {
             Self::Member { membership, .. } => membership.namespace.as_str(),
             Self::External(external) => external.namespace.as_str(),

@@ -55,7 +55,7 @@ fn live(namespace: LiveNamespace) -> Live {
 
 /// Returns what is found as `CODE LINE SEVERITY`.
 fn found(read: &MeshRead, live: &Live) -> Vec<String> {
-    check(&spec(), read, live, true)
+    check(&spec(), read, live, Intent::WriteAndToken)
         .iter()
         .map(|found| {
             let code = found.code.unwrap();
@@ -83,7 +83,7 @@ fn versions_that_are_not_supported_together_are_told() {
         ..read()
     };
     let skewed = |read: &MeshRead| {
-        let codes = check(&spec(), read, &Live::default(), true);
+        let codes = check(&spec(), read, &Live::default(), Intent::WriteAndToken);
         codes.iter().any(|d| d.code == Some(Code::VersionSkew))
     };
     for version in ["1.30.0", "1.31.2-distroless", "latest", "2"] {
@@ -180,7 +180,7 @@ fn rights() {
             rules: Some(rules),
             ..LiveNamespace::default()
         };
-        check(&spec(), &read(), &live(namespace), true)
+        check(&spec(), &read(), &live(namespace), Intent::WriteAndToken)
     };
     assert_eq!(may(vec![rule(&["*"], &["*"], &["*"])]), []);
     let most = vec![
@@ -201,7 +201,7 @@ fn rights() {
 
 #[test]
 fn sarif_has_rules_and_lines() {
-    let found = check(&spec(), &read(), &Live::default(), true);
+    let found = check(&spec(), &read(), &Live::default(), Intent::WriteAndToken);
     let log = sarif::sarif(&found);
     let run = &log["runs"][0];
     assert_eq!(run["results"][0]["ruleId"], "MV101");

@@ -105,6 +105,26 @@ impl Kubernetes {
         })
     }
 
+    /// Asks what this user may do in namespaces; those of which the cluster does not tell are left
+    /// out.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn rules_in(
+        &self,
+        namespaces: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, Vec<Rule>>, KubernetesError> {
+        let mut calls = Vec::new();
+        for &namespace in namespaces {
+            calls.push(self.rules(namespace).boxed());
+        }
+        let found = together(calls).await?;
+        let named = namespaces.iter().zip(found);
+        Ok(named
+            .filter_map(|(&name, rules)| Some((name.to_owned(), rules?)))
+            .collect())
+    }
+
     async fn look_at(&self, namespace: &str) -> Result<Option<LiveNamespace>, KubernetesError> {
         if self.namespace(namespace).await?.is_none() {
             return Ok(None);

@@ -37,10 +37,16 @@ impl Drop for Sidecars {
 
 impl Ground {
     pub async fn new() -> Self {
+        Self::with(&["plan.yaml", "apply.yaml"]).await
+    }
+
+    /// Makes one whose user has these roles of the examples.
+    pub async fn with(roles: &[&str]) -> Self {
         let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
         let ground = Self::bare(cluster).await;
         ground.control_plane().await;
         ground.user().await;
+        ground.grant(roles).await;
         ground
     }
 
@@ -126,14 +132,13 @@ impl Ground {
         }))
     }
 
-    /// Makes a service account, and binds to it the roles of most users.
+    /// Makes a service account without any role.
     async fn user(&self) {
         self.create(json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
             "metadata": {"name": "meshvm", "namespace": "ops"},
         }))
         .await;
-        self.grant(&["plan.yaml", "apply.yaml"]).await;
     }
 
     /// Binds roles of the examples to that account.

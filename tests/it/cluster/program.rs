@@ -285,6 +285,34 @@ async fn a_namespace_is_made_where_the_file_says_so_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_saved_by_who_may_read_and_applied_by_who_may_write() {
+    let ground = Ground::with(&["plan.yaml"]).await;
+    let sandbox = Sandbox::with(FILE);
+    run(&ground, &sandbox, "plan --out plan.json")
+        .await
+        .exits(0);
+    let refused = run(&ground, &sandbox, "apply plan.json").await.exits(1);
+    assert!(refused.stderr.contains("MV103"), "{}", refused.stderr);
+    assert_eq!(names(&ground, "v1", "ServiceAccount").await, [""; 0]);
+    ground.grant(&["apply.yaml"]).await;
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply plan.json").await.exits(0);
+    drop(sidecars);
+
+    // What would be in the way is told when the plan is saved.
+    ground
+        .create(json!({"apiVersion": "v1", "kind": "Service",
+                       "metadata": {"name": "other", "namespace": NAMESPACE},
+                       "spec": {"selector": {"app": "web"}, "ports": [{"name": "admin", "port": 1, "targetPort": "admin"}]}}))
+        .await;
+    let refused = run(&ground, &sandbox, "plan --out later.json")
+        .await
+        .exits(1);
+    assert!(refused.stderr.contains("MV301"), "{}", refused.stderr);
+    assert!(!sandbox.path("later.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_files_of_a_machine_are_rendered_for_nobody_else() {
     use std::os::unix::fs::PermissionsExt as _;
     let ground = Ground::new().await;

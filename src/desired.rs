@@ -139,6 +139,9 @@ pub struct ResolvedRollout {
     pub min_ready: Duration,
     /// How long a machine may take to become ready.
     pub ready_timeout: Duration,
+    /// How long a machine that left the mesh is let alone; as its mesh needs it when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
 }
 
 impl ResolvedRollout {
@@ -157,6 +160,7 @@ impl ResolvedRollout {
             ready_timeout: rollout
                 .ready_timeout
                 .map_or(Duration::from_secs(600), |d| d.0),
+            drain: rollout.drain.map(|d| d.0),
         }
     }
 }
@@ -372,6 +376,7 @@ mod tests {
             max_unavailable: Some(Amount::Percent(25)),
             min_ready: Some(scalars::Duration(Duration::from_secs(3))),
             ready_timeout: None,
+            drain: None,
         };
         let resolved = ResolvedRollout::of(&rollout, 3);
         assert_eq!((resolved.max_surge, resolved.max_unavailable), (1, 0));

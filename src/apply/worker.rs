@@ -199,9 +199,10 @@ impl Worker {
                     mesh.write(stack, objects).await?;
                 }
             }
-            Op::Prune { objects } => {
+            Op::Prune { objects, drain } => {
                 if let Some(mesh) = &self.mesh {
                     mesh.delete(stack, objects).await?;
+                    tokio::time::sleep(*drain).await;
                 }
             }
         }

@@ -83,6 +83,12 @@ pub fn describe(op: &Op) -> String {
             format!("delete {count} of fleet {fleet}")
         }
         Op::Write { objects } => format!("write {}", counted(objects.len() as u64, "object")),
-        Op::Prune { objects } => format!("remove {}", counted(objects.len() as u64, "object")),
+        Op::Prune { objects, drain } => {
+            let removes = format!("remove {}", counted(objects.len() as u64, "object"));
+            match drain.is_zero() {
+                true => removes,
+                false => format!("{removes}, and let connections end for {drain:?}"),
+            }
+        }
     }
 }

@@ -274,4 +274,9 @@ pub struct Rollout {
     /// How long a new machine may take to become ready; 10m when absent.
     #[serde(default)]
     pub ready_timeout: Option<Duration>,
+    /// How long a machine is left alone after its entry is gone from the mesh, for connections to
+    /// end, before it is deleted. 5s when absent, and 0s where the mesh is a folder of manifests:
+    /// nobody knows when those are applied.
+    #[serde(default)]
+    pub drain: Option<Duration>,
 }

@@ -12,7 +12,7 @@ use meshvm_provider_api::{MachineId, Mutability, Scope, Update, labels};
 use uuid::Uuid;
 
 use super::rollout::{self, Start};
-use super::{NewBatch, Op, Step, StepGraph, ownership, revoke};
+use super::{NewBatch, Op, Step, StepGraph, leave, ownership};
 use crate::desired::{DesiredFleet, ResolvedRollout};
 use crate::mesh::ObjectRef;
 use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
@@ -55,8 +55,15 @@ pub fn lower(plan: &Plan) -> StepGraph {
         .filter(|reference| !pruned.contains(reference))
         .collect();
     if !left.is_empty() {
-        let objects = revoke::with_entries(plan, left);
-        graph.push("mesh/prune".to_owned(), Op::Prune { objects }, last);
+        let objects = leave::with_entries(plan, left);
+        graph.push(
+            "mesh/prune".to_owned(),
+            Op::Prune {
+                objects,
+                drain: Duration::ZERO,
+            },
+            last,
+        );
     }
     StepGraph { steps: graph.steps }
 }
@@ -428,11 +435,19 @@ impl FleetLowering<'_> {
             .map(|change| change.reference.clone())
             .collect();
         pruned.extend(entries.iter().cloned());
-        entries.extend(revoke::leaving(graph.plan, self.desired, &entries, &names));
+        entries.extend(leave::secrets_of(
+            graph.plan,
+            self.desired,
+            &entries,
+            &names,
+        ));
         let needs = if entries.is_empty() {
             front
         } else {
-            let op = Op::Prune { objects: entries };
+            let op = Op::Prune {
+                objects: entries,
+                drain: leave::drain(graph.plan, self.desired, leaving),
+            };
             vec![graph.push(format!("leave/{}/{wave}", self.fleet), op, front)]
         };
         let mut by_scope: BTreeMap<&Scope, Vec<MachineId>> = BTreeMap::new();

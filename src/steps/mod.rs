@@ -5,8 +5,8 @@
 //! 2. What a rollout allows is in the edges; whoever follows them cannot break it.
 //! 3. The same plan lowers to the same steps with the same keys.
 
+mod leave;
 pub mod lower;
-mod revoke;
 pub mod rollout;
 
 use std::time::Duration;
@@ -102,6 +102,8 @@ pub enum Op {
     Prune {
         /// Which.
         objects: Vec<ObjectRef>,
+        /// How long to wait then, for connections to end.
+        drain: Duration,
     },
 }
 

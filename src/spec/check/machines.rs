@@ -84,6 +84,7 @@ pub(super) fn rollout(fleet: &str, rollout: &Rollout, checker: &mut Checker<'_>)
         max_unavailable,
         min_ready: _,
         ready_timeout: _,
+        drain: _,
     } = rollout;
     let none = |amount: Amount| matches!(amount, Amount::Count(0) | Amount::Percent(0));
     let no_surge = max_surge.is_some_and(none);

@@ -143,9 +143,14 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
         .exits(0);
     let said = "membership.ports.http: 8080 -> 9090";
     assert!(replaced.stdout.contains(said), "{}", replaced.stdout);
-    run(&ground, &sandbox, "apply -y --var replicas=1")
+    let shrunk = run(&ground, &sandbox, "apply -y --var replicas=1")
         .await
         .exits(0);
+    assert!(
+        shrunk.all().contains("let connections end for 5s"),
+        "{}",
+        shrunk.all()
+    );
     assert_eq!(
         names(&ground, "v1", "Secret").await.len(),
         1,

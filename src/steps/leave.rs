@@ -1,14 +1,41 @@
-//! Revokes the tokens of machines that go, by deleting what they are bound to. Pure.
+//! What belongs to leaving a mesh beside the entry: tokens are revoked, by deleting what they are
+//! bound to, and connections get time to end. Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use meshvm_provider_api::Scope;
 
 use crate::desired::DesiredFleet;
-use crate::mesh::{ObjectRef, secret_ref};
-use crate::plan::Plan;
+use crate::mesh::{ObjectRef, Target, secret_ref};
+use crate::plan::{MachineRef, Plan};
+
+/// How long a machine that left the mesh is let alone where the file does not say, as a sidecar
+/// drains by itself: `terminationDrainDuration`
+/// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>).
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Returns how long connections may go on of machines that left the mesh; those that are down have
+/// none.
+pub(super) fn drain(
+    plan: &Plan,
+    desired: Option<&DesiredFleet>,
+    leaving: &[(&Scope, &MachineRef)],
+) -> Duration {
+    if !leaving.iter().any(|(_, machine)| machine.available) {
+        return Duration::ZERO;
+    }
+    let usual = match plan.context.mesh {
+        Some(Target::Kubernetes(_)) => DRAIN,
+        Some(Target::Manifests(_)) | None => Duration::ZERO,
+    };
+    let wanted = desired.and_then(|desired| desired.rollout.drain);
+    wanted.unwrap_or(usual)
+}
 
 /// Names what is deleted so that machines that leave cannot use their tokens any more: by the
 /// entries that go with them, and by their names where the control plane makes the entries.
-pub(super) fn leaving(
+pub(super) fn secrets_of(
     plan: &Plan,
     desired: Option<&DesiredFleet>,
     entries: &[ObjectRef],

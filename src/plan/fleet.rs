@@ -112,33 +112,10 @@ fn plan_standing(
     };
     let phantoms: u32 = input.unsettled.iter().map(|batch| batch.missing).sum();
     let total = u32::try_from(judged.len()).unwrap_or(u32::MAX) + phantoms;
-    let mut taken_over = u32::try_from(input.adopted.len()).unwrap_or(u32::MAX);
     let last = input.last_replicas;
 
-    let surplus = total.saturating_sub(desired.replicas);
-    let removed = take_surplus(&mut judged, surplus);
-    // What the last run asked for beyond what the file asks for now is the file's doing.
-    let scaled_down = last
-        .map_or(0, |last| last.saturating_sub(desired.replicas))
-        .min(surplus);
-    let mut unexplained = 0;
-    for ((observed, verdict), index) in removed.into_iter().zip(0..) {
-        let reason = if index < scaled_down {
-            Reason::ScaledDown
-        } else if verdict.is_superseded() {
-            // An interrupted rollout made its successor already.
-            Reason::FileChanged
-        } else if taken_over > 0 {
-            taken_over -= 1;
-            Reason::Requested
-        } else if input.interrupted {
-            Reason::Interrupted
-        } else {
-            unexplained += 1;
-            Reason::Surplus
-        };
-        changes.add(Action::Delete, reason, observed, Vec::new(), false);
-    }
+    let removed = take_surplus(&mut judged, total.saturating_sub(desired.replicas));
+    let unexplained = remove(input, desired.replicas, removed, &mut changes);
 
     let standing = standing(&judged, input.unsettled);
     let targets = allot(desired.replicas, &desired.template.zones, &standing);
@@ -153,7 +130,8 @@ fn plan_standing(
 
     let mut unhealthy = Vec::new();
     for (observed, verdict) in judged {
-        if verdict.stays() && observed.machine.is_available() && !observed.is_available() {
+        let is_sick = observed.machine.is_available() && !observed.is_available();
+        if is_sick && verdict.stays() && !verdict.waits() {
             unhealthy.push(reference(observed));
         }
         if verdict.stays() {
@@ -224,17 +202,46 @@ fn plan_standing(
     outcome
 }
 
+/// Removes machines that are too many, each with its reason; returns how many have none but that.
+fn remove(
+    input: &FleetInput<'_>,
+    replicas: u32,
+    removed: Vec<(&ObservedMachine, Verdict)>,
+    changes: &mut Changes,
+) -> u32 {
+    // What the last run asked for beyond what the file asks for now is the file's doing.
+    let last = input.last_replicas;
+    let mut scaled_down = last.map_or(0, |last| last.saturating_sub(replicas));
+    let mut taken_over = input.adopted.len();
+    let mut unexplained = 0;
+    for (observed, verdict) in removed {
+        let reason = if scaled_down > 0 {
+            scaled_down -= 1;
+            Reason::ScaledDown
+        } else if verdict.is_superseded() {
+            // An interrupted rollout made its successor already.
+            Reason::FileChanged
+        } else if taken_over > 0 {
+            taken_over -= 1;
+            Reason::Requested
+        } else if input.interrupted {
+            Reason::Interrupted
+        } else {
+            unexplained += 1;
+            Reason::Surplus
+        };
+        changes.add(Action::Delete, reason, observed, Vec::new(), false);
+    }
+    unexplained
+}
+
 /// Counts the machines that could stay, by zone; batches that may exist count as there.
 fn standing(
     judged: &[(&ObservedMachine, Verdict)],
     unsettled: &[UnsettledBatch],
 ) -> BTreeMap<String, u32> {
     let mut standing: BTreeMap<String, u32> = BTreeMap::new();
-    let mut unhealthy = Vec::new();
     for (observed, verdict) in judged {
-        if verdict.stays() && observed.machine.is_available() && !observed.is_available() {
-            unhealthy.push(reference(observed));
-        }
         if verdict.stays() {
             *standing.entry(observed.machine.zone.clone()).or_default() += 1;
         }

@@ -124,8 +124,14 @@ pub fn entry_ref(side: Side<'_>, machine: &str) -> ObjectRef {
 }
 
 /// Makes a machine's WorkloadEntry; `None` while the machine has no address, and where the control
-/// plane makes the entries.
-pub fn entry(stack: &str, fleet: &str, side: Side<'_>, machine: &Machine) -> Option<Object> {
+/// plane makes the entries. `locality` is where its cloud says that it is; the file's own wins.
+pub fn entry(
+    stack: &str,
+    fleet: &str,
+    side: Side<'_>,
+    machine: &Machine,
+    locality: Option<String>,
+) -> Option<Object> {
     if !side.has_entries() {
         return None;
     }
@@ -139,6 +145,9 @@ pub fn entry(stack: &str, fleet: &str, side: Side<'_>, machine: &Machine) -> Opt
         Side::External(external) => external::workload(fleet, external),
     };
     spec.insert("address".to_owned(), json!(address.to_string()));
+    if let Some(locality) = locality {
+        spec.entry("locality").or_insert(json!(locality));
+    }
     let mut object = Maker { stack, fleet, side }.object(
         entry_ref(side, &machine.name),
         ISTIO,

@@ -354,7 +354,9 @@ fn plan_mesh(
                 if outcome.is_none_or(|outcome| !outcome.staying.contains(&machine.name)) {
                     continue;
                 }
-                match objects::entry(stack, fleet, side, machine) {
+                let kind = input.kinds.get(observed.scope.provider.as_str());
+                let locality = kind.and_then(|k| k.locality(&observed.scope, &machine.zone));
+                match objects::entry(stack, fleet, side, machine, locality) {
                     Some(entry) if machine.is_available() || side.enters_early() => {
                         wanted.insert(entry.reference.clone(), entry);
                     }

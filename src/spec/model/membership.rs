@@ -34,7 +34,8 @@ pub struct Membership {
     /// Annotations of the workload; `proxy.istio.io/config` changes the sidecar's configuration.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// Where the machines are, as region/zone/subzone, for the mesh to prefer what is near.
+    /// Where the machines are, as region/zone/subzone, for the mesh to prefer what is near; where
+    /// each machine's cloud says it is when absent.
     #[serde(default)]
     #[schemars(regex(pattern = r"^[^/]+(/[^/]+){0,2}$"))]
     pub locality: Option<String>,

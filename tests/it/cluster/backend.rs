@@ -63,7 +63,7 @@ fn machine(number: u32) -> Machine {
 fn entries(membership: &Membership, count: u32) -> Vec<Object> {
     let side = side(membership);
     (0..count)
-        .map(|number| entry(STACK, "web", side, &machine(number)).unwrap())
+        .map(|number| entry(STACK, "web", side, &machine(number), None).unwrap())
         .collect()
 }
 

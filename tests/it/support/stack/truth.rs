@@ -118,16 +118,19 @@ impl World {
                 continue;
             };
             let own = objects::of_fleet(STACK, name, side);
-            let entries = of_fleet(machines, name)
-                .filter_map(|machine| objects::entry(STACK, name, side, machine));
+            let entries = of_fleet(machines, name).filter_map(|machine| {
+                objects::entry(STACK, name, side, machine, locality(fleet, machine))
+            });
             own.into_iter().chain(entries).for_each(&mut want);
         }
         for (name, machine) in self.let_go.borrow().iter() {
-            let side = desired.fleets.get(name).and_then(DesiredFleet::side);
+            let fleet = desired.fleets.get(name);
+            let side = fleet.and_then(DesiredFleet::side);
             let now = machines.iter().find(|now| now.id == machine.id);
             let is_free = now.is_some_and(|now| !now.labels.contains_key(labels::STACK));
             if let (Some(side), true) = (side, is_free) {
-                let entry = objects::entry(STACK, name, side, machine);
+                let locality = fleet.and_then(|fleet| locality(fleet, machine));
+                let entry = objects::entry(STACK, name, side, machine, locality);
                 want(entry.unwrap().released());
             }
         }
@@ -262,4 +265,10 @@ fn read_all(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, String>) {
             found.insert(path.clone(), fs::read_to_string(root.join(path)).unwrap());
         }
     }
+}
+
+/// Returns where the simulated cloud says that a machine of a fleet is.
+fn locality(fleet: &DesiredFleet, machine: &Machine) -> Option<String> {
+    let region = fleet.template.scope.key.get("region")?;
+    Some(format!("{region}/{}", machine.zone))
 }

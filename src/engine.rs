@@ -3,28 +3,32 @@
 //! [`Engine::look`] reads and changes nothing. [`Engine::hold`] takes the lock
 //! and settles what an interrupted run left; only a [`Hold`] can apply.
 
+mod error;
+mod resolve;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use meshvm_provider_api::{Kind, MachineId, Scope};
-use thiserror::Error;
 use uuid::Uuid;
 
 use crate::apply::dispatcher::Settings;
-use crate::apply::settle::{SettleError, Settled, settle};
+use crate::apply::settle::{Settled, settle};
 use crate::apply::worker::SharedListener;
 use crate::apply::{self, Journal, JournalError, Outcome, RunError, Worker};
 use crate::desired::Desired;
 use crate::journal::{Entry, Event, Memory, Run, fold};
-use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, LedgerError, RunWriter};
-use crate::mesh::{Backend, MeshError, Object};
+use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, RunWriter};
+use crate::mesh::{Backend, Object};
 use crate::observe::{self, ObserveError};
 use crate::observed::Observed;
-use crate::plan::{self, Applied, Context, ObjectAction, Options, Plan, PlanError};
+use crate::plan::{self, Applied, Context, ObjectAction, Options, Plan};
 use crate::providers::Connections;
 use crate::steps::lower;
+
+pub use error::EngineError;
 
 /// The step id of entries that are about a run as a whole.
 const WHOLE_RUN: &str = "run";
@@ -41,37 +45,6 @@ pub struct Engine {
     pub context: Context,
     /// Tells the time.
     pub clock: Clock,
-}
-
-/// Why a stack cannot be looked at or worked on.
-#[derive(Debug, Error)]
-pub enum EngineError {
-    /// The ledger.
-    #[error("cannot use the ledger")]
-    Ledger(#[from] LedgerError),
-    /// A run in the ledger was written by another version.
-    #[error("cannot read the plan of run {fence} in the ledger")]
-    Run {
-        /// The run.
-        fence: u64,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// An interrupted run.
-    #[error(transparent)]
-    Settle(#[from] SettleError),
-    /// The clouds or the mesh.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// The command line.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// What the plan makes in the mesh.
-    #[error("the mesh does not take what the plan makes")]
-    Check(#[source] MeshError),
-    /// The run itself.
-    #[error(transparent)]
-    Apply(#[from] RunError),
 }
 
 impl Engine {
@@ -115,7 +88,7 @@ impl Engine {
     /// Takes the lock of the stack and settles what an interrupted run left.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when somebody else works on the stack; and when
+    /// [`LedgerError::Locked`](crate::ledger::LedgerError::Locked) when somebody else works on the stack; and when
     /// an interrupted run cannot be settled, since nothing may be planned then.
     pub async fn hold(&self, holder: Holder) -> Result<Hold<'_>, EngineError> {
         let claim = Claim {
@@ -168,11 +141,12 @@ impl Engine {
 
     async fn plan(
         &self,
-        desired: Desired,
+        mut desired: Desired,
         options: Options,
         memory: &Memory,
         interrupted: bool,
     ) -> Result<(Plan, Observed), EngineError> {
+        self.resolve(&mut desired).await?;
         let mut scopes = self.ledger.scopes().await?;
         scopes.extend(
             desired

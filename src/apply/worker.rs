@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use meshvm_provider_api::labels;
-use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, Query, Scope};
+use meshvm_provider_api::{
+    Effort, ErrorClass, Machine, MachineId, Power, ProviderError, Query, Scope,
+};
 use tokio::time::Instant;
 
 use super::tokens::{self, FleetTokens};
@@ -120,7 +122,7 @@ impl Worker {
                     .connections
                     .open(&template.scope, Some(template))
                     .await?;
-                provider.prepare(template).await?;
+                provider.prepare(template, Effort::Make).await?;
             }
             Op::Create(batch) => return self.create(index, batch).await,
             Op::Await {

@@ -118,7 +118,8 @@ impl From<EngineError> for CliError {
                 hint: error.source.hint,
                 ..outer
             },
-            EngineError::Observe(ObserveError::Scope { source, .. }) => Self {
+            EngineError::Resolve { source, .. }
+            | EngineError::Observe(ObserveError::Scope { source, .. }) => Self {
                 hint: source.hint,
                 ..outer
             },

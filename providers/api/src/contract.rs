@@ -39,6 +39,8 @@ pub struct Info {
     pub private_files: bool,
     /// The most operations to start in a second; `None` sets no limit.
     pub rate: Option<u32>,
+    /// Whether templates may name what only the cloud can look up, so that a plan asks it.
+    pub resolves: bool,
 }
 
 /// What user-data a cloud accepts.
@@ -117,13 +119,16 @@ pub trait Provider: Send + Sync {
     /// Transient classes, and `PermissionDenied`.
     async fn observe(&self, query: &Query) -> Result<Vec<Machine>, ProviderError>;
 
-    /// Makes ready what `create` needs and does not make itself, such as a base image.
+    /// Looks up what the template only names, and makes ready what `create` needs and does not
+    /// make itself, such as a base image.
     ///
-    /// Quick when there is nothing to do.
+    /// Returns the template with every choice in it; one that has them is returned as it is, so
+    /// that what a plan says stays so. Quick when there is nothing to do.
     ///
     /// # Errors
     /// `Invalid` or `NotFound` when the template names what cannot be had.
-    async fn prepare(&self, template: &Template) -> Result<(), ProviderError>;
+    async fn prepare(&self, template: &Template, effort: Effort)
+    -> Result<Template, ProviderError>;
 
     /// Creates a batch of machines under one key.
     ///
@@ -160,6 +165,15 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// `Conflict` when a machine does not carry the label of `stack`; then none is deleted.
     async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError>;
+}
+
+/// How far a `prepare` goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Looks up names and changes nothing: for a plan.
+    Look,
+    /// Checks that machines can be had, and makes ready what they need: before the first change.
+    Make,
 }
 
 /// Which machines to list.

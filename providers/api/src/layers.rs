@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{Batch, Created, Provider, Query, Update};
+use crate::contract::{Batch, Created, Effort, Provider, Query, Update};
 use crate::error::ProviderError;
 use crate::machine::{Machine, MachineId};
 use crate::private::PrivateFiles;
@@ -91,9 +91,13 @@ impl<L: Layer> Provider for Layered<L> {
             .await
     }
 
-    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
+    async fn prepare(
+        &self,
+        template: &Template,
+        effort: Effort,
+    ) -> Result<Template, ProviderError> {
         self.layer
-            .around(Operation::Prepare, || self.inner.prepare(template))
+            .around(Operation::Prepare, || self.inner.prepare(template, effort))
             .await
     }
 
@@ -139,8 +143,8 @@ mod tests {
             Ok(Vec::new())
         }
 
-        async fn prepare(&self, _: &Template) -> Result<(), ProviderError> {
-            Ok(())
+        async fn prepare(&self, it: &Template, _: Effort) -> Result<Template, ProviderError> {
+            Ok(it.clone())
         }
 
         async fn create(

@@ -25,8 +25,8 @@ pub mod private;
 pub mod template;
 
 pub use contract::{
-    Batch, Created, Info, Kind, Media, OpenContext, Progress, Provider, Query, Requests, Shortfall,
-    Update, UserDataRules,
+    Batch, Created, Effort, Info, Kind, Media, OpenContext, Progress, Provider, Query, Requests,
+    Shortfall, Update, UserDataRules,
 };
 pub use error::{ErrorClass, ProviderError};
 pub use labels::{BatchKey, Hash, Labels, Ownership};

@@ -32,6 +32,7 @@ static INFO: Info = Info {
     polls: 20,
     private_files: true,
     rate: None,
+    resolves: false,
 };
 
 /// The `local` provider.

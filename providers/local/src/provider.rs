@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError, Query,
-    Template, Update,
+    Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
+    Query, Template, Update,
 };
 
 use crate::error::LocalError;
@@ -53,9 +53,20 @@ impl Provider for LocalProvider {
         self.run(move |host| host.observe(&query)).await
     }
 
-    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
+    async fn prepare(
+        &self,
+        template: &Template,
+        effort: Effort,
+    ) -> Result<Template, ProviderError> {
         let template = template.clone();
-        self.run(move |host| host.prepare(&template)).await
+        match effort {
+            // A template says by itself what it is made from.
+            Effort::Look => Ok(template),
+            Effort::Make => {
+                self.run(move |host| host.prepare(&template).map(|()| template))
+                    .await
+            }
+        }
     }
 
     async fn create(

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, BatchKey, ErrorClass, Hash, Kind, Machine, Media, OpenContext, Ownership, Power,
+    Batch, BatchKey, Effort, ErrorClass, Hash, Kind, Machine, Media, OpenContext, Ownership, Power,
     PrivateFile, PrivateFiles, Progress, Provider, ProviderError, Query, Readiness, Requests,
     Template, Update,
 };
@@ -247,9 +247,12 @@ async fn a_machine_lives_dies_and_leaves_nothing() {
     if let Some(machine) = look(&*provider).await {
         told(provider.delete(STACK, &[machine.id]).await);
     }
-    timed("image", async { told(provider.prepare(&template).await) }).await;
+    timed("image", async {
+        told(provider.prepare(&template, Effort::Make).await)
+    })
+    .await;
     timed("image again", async {
-        told(provider.prepare(&template).await)
+        told(provider.prepare(&template, Effort::Make).await)
     })
     .await;
 

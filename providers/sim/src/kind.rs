@@ -36,6 +36,7 @@ static INFO: Info = Info {
     polls: POLLS,
     private_files: false,
     rate: None,
+    resolves: false,
 };
 
 /// The `sim` provider.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError, Query,
-    Requests, Scope, Template, Update,
+    Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
+    Query, Requests, Scope, Template, Update,
 };
 
 use crate::cloud::SimCloud;
@@ -84,9 +84,10 @@ impl Provider for SimProvider {
         Ok(machines)
     }
 
-    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
+    async fn prepare(&self, template: &Template, _: Effort) -> Result<Template, ProviderError> {
         // Whatever a template names is there.
-        self.check_scope(template)
+        self.check_scope(template)?;
+        Ok(template.clone())
     }
 
     async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {

@@ -116,6 +116,7 @@ const fn info(name: &'static str, schema: fn() -> Schema) -> Info {
         polls: 1,
         private_files: false,
         rate: None,
+        resolves: false,
     }
 }
 

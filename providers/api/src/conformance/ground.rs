@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Harness;
-use crate::contract::{Batch, Provider, Query, Update};
+use crate::contract::{Batch, Effort, Provider, Query, Update};
 use crate::error::{ErrorClass, ProviderError};
 use crate::labels::{Hash, Labels, Ownership};
 use crate::machine::{Machine, MachineId, Power};
@@ -21,7 +21,7 @@ pub(super) struct Ground<'h> {
 impl<'h> Ground<'h> {
     pub async fn new(harness: &'h dyn Harness) -> Self {
         let provider = done("opening", harness.open().await);
-        let prepared = provider.prepare(&harness.template()).await;
+        let prepared = provider.prepare(&harness.template(), Effort::Make).await;
         done("preparing", prepared);
         Self {
             harness,

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
-use meshvm_provider_api::{Kind, Labels, Media, NoPrivateFiles, Power, Readiness, Update};
+use meshvm_provider_api::{Effort, Kind, Labels, Media, NoPrivateFiles, Power, Readiness, Update};
 use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
@@ -94,7 +94,10 @@ async fn machines_live_a_whole_life() {
     let ground = Ground::new();
     let provider = ground.open().await;
     let batch = batch(Uuid::new_v4(), 2, USER_DATA, media(&ground));
-    provider.prepare(&batch.template).await.unwrap();
+    provider
+        .prepare(&batch.template, Effort::Make)
+        .await
+        .unwrap();
 
     let begin = Instant::now();
     let created = provider.create(&batch, &NoPrivateFiles).await.unwrap();

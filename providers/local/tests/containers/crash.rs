@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use meshvm_provider_api::{Machine, MachineId, NoPrivateFiles, Power, labels};
+use meshvm_provider_api::{Effort, Machine, MachineId, NoPrivateFiles, Power, labels};
 use uuid::Uuid;
 
 use crate::ground::{Ground, QUICK, STACK, batch};
@@ -115,7 +115,10 @@ fn cut(ground: &Ground, key: Uuid, delete: bool, after: Duration) -> bool {
 pub async fn killed_before_a_start(ground: &Ground) -> (Uuid, Machine) {
     let provider = ground.open().await;
     provider
-        .prepare(&batch(Uuid::nil(), 1, QUICK, Vec::new()).template)
+        .prepare(
+            &batch(Uuid::nil(), 1, QUICK, Vec::new()).template,
+            Effort::Make,
+        )
         .await
         .unwrap();
     for _ in 0..TRIES {
@@ -171,7 +174,10 @@ async fn a_killed_create_is_finished_by_the_same_create() {
     let ground = Ground::new();
     let provider = ground.open().await;
     provider
-        .prepare(&batch(Uuid::nil(), 1, QUICK, Vec::new()).template)
+        .prepare(
+            &batch(Uuid::nil(), 1, QUICK, Vec::new()).template,
+            Effort::Make,
+        )
         .await
         .unwrap();
     let mut moments = Moments::new();
@@ -232,7 +238,10 @@ async fn a_killed_create_is_undone_by_a_delete() {
     let ground = Ground::new();
     let provider = ground.open().await;
     provider
-        .prepare(&batch(Uuid::nil(), 1, QUICK, Vec::new()).template)
+        .prepare(
+            &batch(Uuid::nil(), 1, QUICK, Vec::new()).template,
+            Effort::Make,
+        )
         .await
         .unwrap();
     let mut moments = Moments::new();

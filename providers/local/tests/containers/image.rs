@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use meshvm_provider_api::{ErrorClass, Kind, NoPrivateFiles};
+use meshvm_provider_api::{Effort, ErrorClass, Kind, NoPrivateFiles};
 use meshvm_provider_local::LocalKind;
 use serde_json::json;
 use uuid::Uuid;
@@ -15,7 +15,10 @@ use crate::ground::{Ground, QUICK, batch, lines, run, template};
 async fn an_archive_is_an_image() {
     let ground = Ground::new();
     let provider = ground.open().await;
-    provider.prepare(&template(&json!({}))).await.unwrap();
+    provider
+        .prepare(&template(&json!({})), Effort::Make)
+        .await
+        .unwrap();
     let images = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
     let debian = fs::read_dir(&images)
         .unwrap()
@@ -36,14 +39,17 @@ async fn an_archive_is_an_image() {
     let sha256 = sum.split(' ').next().unwrap();
 
     let wrong = template(&json!({"image": {"path": file, "sha256": "0".repeat(64)}}));
-    let error = provider.prepare(&wrong).await.unwrap_err();
+    let error = provider.prepare(&wrong, Effort::Make).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Invalid, "{error}");
     assert!(error.to_string().contains(sha256), "{error}");
 
     let mut batch = batch(Uuid::new_v4(), 1, QUICK, Vec::new());
     batch.template = template(&json!({"image": {"path": file, "sha256": sha256}}));
     let begin = Instant::now();
-    provider.prepare(&batch.template).await.unwrap();
+    provider
+        .prepare(&batch.template, Effort::Make)
+        .await
+        .unwrap();
     eprintln!("unpacked after {:?}", begin.elapsed());
     // It is not needed any more, wherever it was.
     fs::remove_file(&archive).unwrap();
@@ -60,7 +66,7 @@ async fn an_archive_is_an_image() {
     let sum = lines(&run("sha256sum", &[&empty.display().to_string()])).remove(0);
     let sha256 = sum.split(' ').next().unwrap();
     let unfit = template(&json!({"image": {"path": empty, "sha256": sha256}}));
-    let error = provider.prepare(&unfit).await.unwrap_err();
+    let error = provider.prepare(&unfit, Effort::Make).await.unwrap_err();
     assert!(error.to_string().contains("has no systemd"), "{error}");
     fs::remove_file(&empty).unwrap();
     let unfinished: Vec<_> = fs::read_dir(ground.data_dir.join("images"))
@@ -77,7 +83,12 @@ async fn an_archive_is_an_image() {
 async fn a_missing_archive_is_not_found() {
     let ground = Ground::new();
     let template = template(&json!({"image": {"path": "/none.tar", "sha256": "0".repeat(64)}}));
-    let error = ground.open().await.prepare(&template).await.unwrap_err();
+    let error = ground
+        .open()
+        .await
+        .prepare(&template, Effort::Make)
+        .await
+        .unwrap_err();
     assert_eq!(error.class, ErrorClass::NotFound, "{error}");
     ground.assert_clean("at the end").await;
 }

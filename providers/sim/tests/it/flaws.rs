@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use meshvm_provider_api::conformance::suite;
 use meshvm_provider_api::{
-    Batch, BatchKey, Created, ErrorClass, Machine, MachineId, PrivateFiles, Provider,
+    Batch, BatchKey, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider,
     ProviderError, Query, Shortfall, Template, Update, labels,
 };
 use meshvm_provider_sim::{FaultPlan, SimCloud};
@@ -107,8 +107,12 @@ impl Provider for Flawed {
         Ok(machines)
     }
 
-    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
-        self.inner.prepare(template).await
+    async fn prepare(
+        &self,
+        template: &Template,
+        effort: Effort,
+    ) -> Result<Template, ProviderError> {
+        self.inner.prepare(template, effort).await
     }
 
     async fn create(

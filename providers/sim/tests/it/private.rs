@@ -12,8 +12,8 @@ use meshvm_provider_api::conformance::{
     Harness, machines_wait_for_their_files, private_files_are_asked_for_once,
 };
 use meshvm_provider_api::{
-    Batch, Created, Difference, Finding, Info, Kind, Machine, MachineId, OpenContext, PrivateFiles,
-    Provider, ProviderError, Query, Scope, Template, Update,
+    Batch, Created, Difference, Effort, Finding, Info, Kind, Machine, MachineId, OpenContext,
+    PrivateFiles, Provider, ProviderError, Query, Scope, Template, Update,
 };
 use meshvm_provider_sim::FaultPlan;
 use secrecy::ExposeSecret as _;
@@ -115,8 +115,12 @@ impl Provider for HandsOver {
         self.inner.observe(query).await
     }
 
-    async fn prepare(&self, template: &Template) -> Result<(), ProviderError> {
-        self.inner.prepare(template).await
+    async fn prepare(
+        &self,
+        template: &Template,
+        effort: Effort,
+    ) -> Result<Template, ProviderError> {
+        self.inner.prepare(template, effort).await
     }
 
     async fn create(

@@ -1,0 +1,50 @@
+//! Why a stack cannot be looked at or worked on.
+
+use meshvm_provider_api::ProviderError;
+use thiserror::Error;
+
+use crate::apply::RunError;
+use crate::apply::settle::SettleError;
+use crate::ledger::LedgerError;
+use crate::mesh::MeshError;
+use crate::observe::ObserveError;
+use crate::plan::PlanError;
+
+/// Why a stack cannot be looked at or worked on.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The ledger.
+    #[error("cannot use the ledger")]
+    Ledger(#[from] LedgerError),
+    /// A run in the ledger was written by another version.
+    #[error("cannot read the plan of run {fence} in the ledger")]
+    Run {
+        /// The run.
+        fence: u64,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// An interrupted run.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    /// What a fleet's block names.
+    #[error("cannot find what fleet `{fleet}` is made from")]
+    Resolve {
+        /// The fleet.
+        fleet: String,
+        /// Why.
+        source: ProviderError,
+    },
+    /// The clouds or the mesh.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The command line.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// What the plan makes in the mesh.
+    #[error("the mesh does not take what the plan makes")]
+    Check(#[source] MeshError),
+    /// The run itself.
+    #[error(transparent)]
+    Apply(#[from] RunError),
+}

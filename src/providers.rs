@@ -25,6 +25,8 @@ pub fn kinds(sim: &SimCloud) -> Kinds {
         Arc::new(sim.kind()),
         #[cfg(feature = "local")]
         Arc::new(meshvm_provider_local::LocalKind),
+        #[cfg(feature = "aws")]
+        Arc::new(meshvm_provider_aws::AwsKind::default()),
     ];
     by_name(all)
 }

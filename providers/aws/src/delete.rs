@@ -1,0 +1,72 @@
+//! Ends machines.
+
+use meshvm_provider_api::{ErrorClass, MachineId, ProviderError, labels};
+
+use crate::client::Client;
+use crate::machine;
+use crate::observe::{self, Which};
+use crate::policy::Action;
+
+/// The most machines that one call ends
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html>).
+const BATCH: usize = 1000;
+
+/// Ends machines of a stack; those that do not exist count as ended.
+///
+/// Volumes go with them, as they were made for them alone. Safe to repeat.
+///
+/// # Errors
+/// `Conflict` when one is not the stack's, and then none is ended; `Conflict` when one is
+/// protected.
+pub(crate) async fn machines(
+    client: &Client,
+    stack: &str,
+    machines: &[MachineId],
+) -> Result<(), ProviderError> {
+    if machines.is_empty() {
+        return Ok(());
+    }
+    let instances = observe::instances(client, &Which::machines(machines)).await?;
+    let mut alive = Vec::new();
+    for machine in instances
+        .iter()
+        .filter_map(|instance| machine::of(instance, &[].into()))
+    {
+        if machine.labels.get(labels::STACK).map(String::as_str) != Some(stack) {
+            let message = format!("machine {} does not belong to stack `{stack}`", machine.id);
+            return Err(ProviderError::new(ErrorClass::Conflict, message));
+        }
+        alive.push(machine.id.0);
+    }
+    for ids in alive.chunks(BATCH) {
+        end(client, ids.to_vec()).await?;
+    }
+    Ok(())
+}
+
+/// Ends a batch; it is all or nothing where one is missing, so the missing are left out.
+async fn end(client: &Client, ids: Vec<String>) -> Result<(), ProviderError> {
+    let terminate = |ids: Vec<String>| async move {
+        let call = || {
+            let call = client.ec2.terminate_instances();
+            call.set_instance_ids(Some(ids.clone())).send()
+        };
+        client
+            .send(Action::TerminateInstances, call)
+            .await
+            .map(drop)
+    };
+    match terminate(ids.clone()).await {
+        Err(error) if error.class == ErrorClass::NotFound => {
+            let left: Vec<String> = ids
+                .into_iter()
+                .filter(|id| !error.message.contains(id.as_str()))
+                .collect();
+            match left.is_empty() {
+                true => Ok(()),
+                false => terminate(left).await,
+            }
+        }
+        answer => answer,
+    }
+}

@@ -1,0 +1,194 @@
+//! Lists machines, in pages and never one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{Filter, Instance, Volume};
+use futures::future::try_join_all;
+use meshvm_provider_api::{Machine, MachineId, ProviderError, labels};
+
+use crate::client::Client;
+use crate::machine;
+use crate::policy::Action;
+use crate::tags::{self, Launch};
+
+/// The most machines of a page
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>).
+const PAGE: i32 = 1000;
+/// The most values of one filter.
+pub(crate) const FILTER_VALUES: usize = 200;
+
+/// Which instances to list.
+#[derive(Clone, Debug)]
+pub(crate) enum Which {
+    /// Those with a tag.
+    Tagged(&'static str, String),
+    /// Those of these ids that exist.
+    Ids(Vec<String>),
+}
+
+impl Which {
+    /// Returns what ids of machines ask for.
+    pub fn machines(ids: &[MachineId]) -> Self {
+        let ids: BTreeSet<&MachineId> = ids.iter().collect();
+        Self::Ids(ids.into_iter().map(|id| id.0.clone()).collect())
+    }
+
+    /// Returns the filters of each listing that it takes.
+    fn filters(&self, of_tag: &str, of_id: &str) -> Vec<Filter> {
+        let filter = |name: String, values: Vec<String>| {
+            Filter::builder()
+                .name(name)
+                .set_values(Some(values))
+                .build()
+        };
+        match self {
+            Self::Tagged(key, value) => {
+                vec![filter(format!("{of_tag}{key}"), vec![value.clone()])]
+            }
+            // Asking for ids themselves would fail for one that is missing.
+            Self::Ids(ids) => ids
+                .chunks(FILTER_VALUES)
+                .map(|ids| filter(of_id.to_owned(), ids.to_vec()))
+                .collect(),
+        }
+    }
+}
+
+/// Lists instances in whatever state.
+pub(crate) async fn instances(
+    client: &Client,
+    which: &Which,
+) -> Result<Vec<Instance>, ProviderError> {
+    let listings = which.filters("tag:", "instance-id").into_iter();
+    let pages = try_join_all(listings.map(|filter| instance_pages(client, filter))).await?;
+    // A machine that moves between pages while they are read is on two of them.
+    let mut seen = BTreeSet::new();
+    let mut instances: Vec<Instance> = pages.into_iter().flatten().collect();
+    instances.retain(|instance| seen.insert(instance.instance_id().map(str::to_owned)));
+    Ok(instances)
+}
+
+async fn instance_pages(client: &Client, filter: Filter) -> Result<Vec<Instance>, ProviderError> {
+    let mut found = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let page = client
+            .send(Action::DescribeInstances, || {
+                let call = client.ec2.describe_instances();
+                call.filters(filter.clone())
+                    .max_results(PAGE)
+                    .set_next_token(next.clone())
+                    .send()
+            })
+            .await?;
+        let reservations = page.reservations.unwrap_or_default();
+        found.extend(
+            reservations
+                .into_iter()
+                .flat_map(|it| it.instances.unwrap_or_default()),
+        );
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Lists machines, with all that drift is judged by.
+pub(crate) async fn machines(
+    client: &Client,
+    which: &Which,
+) -> Result<Vec<Machine>, ProviderError> {
+    if matches!(which, Which::Ids(ids) if ids.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let (instances, impaired) =
+        futures::try_join!(self::instances(client, which), self::impaired(client))?;
+    let mut machines: Vec<Machine> = instances
+        .iter()
+        .filter_map(|instance| machine::of(instance, &impaired))
+        .collect();
+    let is_asked = |machine: &Machine| {
+        let launch = machine.labels.get(tags::LAUNCH);
+        launch.is_some_and(|value| Launch::read(value).has_volumes)
+    };
+    // Most fleets leave volumes to the image, and need no such listing.
+    if machines.iter().any(is_asked) {
+        let roots: BTreeMap<String, String> = instances
+            .iter()
+            .filter_map(|instance| {
+                let root = instance.root_device_name()?;
+                Some((instance.instance_id()?.to_owned(), root.to_owned()))
+            })
+            .collect();
+        let volumes = self::volumes(client, which).await?;
+        machine::add_volumes(&mut machines, &roots, &volumes);
+    }
+    Ok(machines)
+}
+
+/// Lists the instances of the scope whose checks fail: few, whatever the number of machines is.
+async fn impaired(client: &Client) -> Result<BTreeSet<String>, ProviderError> {
+    let mut found = BTreeSet::new();
+    let mut next: Option<String> = None;
+    // A system that fails takes the instance's own reachability with it.
+    let filter = Filter::builder()
+        .name("instance-status.status")
+        .values("impaired")
+        .build();
+    loop {
+        let page = client
+            .send(Action::DescribeInstanceStatus, || {
+                let call = client.ec2.describe_instance_status();
+                call.filters(filter.clone())
+                    .max_results(PAGE)
+                    .set_next_token(next.clone())
+                    .send()
+            })
+            .await?;
+        let statuses = page.instance_statuses.unwrap_or_default().into_iter();
+        // The filter is the server's; what it means is checked here.
+        found.extend(statuses.filter_map(|status| {
+            let checks = status.instance_status.and_then(|summary| summary.status);
+            let is_impaired = checks.is_some_and(|checks| checks.as_str() == "impaired");
+            status.instance_id.filter(|_| is_impaired)
+        }));
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+async fn volumes(client: &Client, which: &Which) -> Result<Vec<Volume>, ProviderError> {
+    let listings = which.filters("tag:", "attachment.instance-id").into_iter();
+    let pages = try_join_all(listings.map(|filter| volume_pages(client, filter))).await?;
+    Ok(pages.into_iter().flatten().collect())
+}
+
+async fn volume_pages(client: &Client, filter: Filter) -> Result<Vec<Volume>, ProviderError> {
+    let mut found = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let page = client
+            .send(Action::DescribeVolumes, || {
+                let call = client.ec2.describe_volumes();
+                call.filters(filter.clone())
+                    .max_results(PAGE)
+                    .set_next_token(next.clone())
+                    .send()
+            })
+            .await?;
+        found.extend(page.volumes.unwrap_or_default());
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Which machines a stack owns.
+pub(crate) fn of_stack(stack: &str) -> Which {
+    // A filter's `*` and `?` stand for others, and stacks have neither in their names.
+    Which::Tagged(labels::STACK, stack.to_owned())
+}

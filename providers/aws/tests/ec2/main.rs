@@ -1,0 +1,9 @@
+//! The provider against a server that speaks EC2's API, behind a proxy with EC2's manners.
+
+mod conformance;
+mod create;
+mod ground;
+mod observe;
+mod refusals;
+mod resolve;
+mod update;

@@ -1,0 +1,119 @@
+//! What goes wrong: throttling, rights, endpoints; and that nothing is asked that the policy lacks.
+
+use std::collections::BTreeSet;
+
+use meshvm_ec2::{Bucket, Manners, Refusal, nowhere};
+use meshvm_provider_api::{ErrorClass, Query};
+use meshvm_provider_aws::policy::{self, ACTIONS};
+use serde_json::json;
+
+use crate::ground::{Ground, STACK, batch, ids};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn being_throttled_slows_down_and_is_no_error() {
+    let mut manners = Manners::default();
+    let bucket = Bucket::new(1, 4);
+    manners.buckets.insert("RunInstances".to_owned(), bucket);
+    let ground = Ground::with(manners).await;
+    let template = ground.template(&json!({})).await;
+    for _ in 0..4 {
+        // No layer retries here: the provider itself does.
+        ground.make(&template, 1).await;
+    }
+    assert!(ground.proxy.throttled() > 0, "nothing was throttled");
+    assert_eq!(ground.list(&template).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_have_their_class_and_what_to_do() {
+    let ground = Ground::new().await;
+    let template = ground.template(&json!({})).await;
+    for (code, status, class, hint) in [
+        (
+            "VcpuLimitExceeded",
+            400,
+            ErrorClass::Quota,
+            "Service Quotas",
+        ),
+        (
+            "UnauthorizedOperation",
+            403,
+            ErrorClass::PermissionDenied,
+            "doctor --iam",
+        ),
+        ("InvalidParameterValue", 400, ErrorClass::Invalid, ""),
+        ("Unavailable", 503, ErrorClass::Unavailable, ""),
+    ] {
+        let refusal = Refusal::new("RunInstances", status, code, "No.");
+        ground.proxy.behave(|now| now.refusals.push(refusal));
+        let error = ground.create(&batch(&template, 1)).await.unwrap_err();
+        assert_eq!(error.class, class, "{code}");
+        assert!(error.message.contains(code), "{}", error.message);
+        assert!(error.hint.unwrap_or_default().contains(hint), "{code}");
+    }
+    assert_eq!(ground.list(&template).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_a_change_does_not_find_yet_is_not_gone() {
+    let ground = Ground::new().await;
+    let template = ground.template(&json!({"tags": {"a": "1"}})).await;
+    let made = ground.make(&template, 1).await;
+    let refusal = Refusal::new("CreateTags", 400, "InvalidInstanceID.NotFound", "No.");
+    ground.proxy.behave(|now| now.refusals.push(refusal));
+    let after = ground.template(&json!({"tags": {"a": "2"}})).await;
+    let error = ground.update(&after, &made, &["tags.a"]).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Unavailable, "{error}");
+    ground.update(&after, &made, &["tags.a"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_answers_is_told() {
+    let ground = Ground::new().await;
+    let endpoint = format!("http://{}", nowhere());
+    let named = ground.named(&json!({"endpoint": endpoint}));
+    let provider = ground.open(&named).await;
+    let answer = provider.observe(&Query::Stack(STACK.to_owned())).await;
+    let error = answer.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Unavailable, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_is_in_the_policy_and_counted() {
+    let ground = Ground::new().await;
+    let block = json!({"rootVolume": {"size": "20GiB"}, "tags": {"a": "1"}});
+    let before = ground.template(&block).await;
+    let provider = ground.open(&before).await;
+    provider
+        .prepare(&before, meshvm_provider_api::Effort::Make)
+        .await
+        .unwrap();
+    let made = ground.make(&before, 1).await;
+    let ssm =
+        json!({"ssm": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"});
+    let after = json!({
+        "image": ssm, "instanceType": "c7g.large", "metadata": {"hopLimit": 2},
+        "securityGroups": [],
+    });
+    let after = ground.template(&after).await;
+    let attributes = ["instanceType", "metadata.hopLimit", "tags.a"];
+    ground.update(&after, &made, &attributes).await.unwrap();
+    ground.list(&after).await;
+    provider.delete(STACK, &ids(&made)).await.unwrap();
+    let on_the_wire = ground.proxy.calls();
+    let known: BTreeSet<&str> = ACTIONS.iter().map(|action| action.as_str()).collect();
+    let unknown: Vec<_> = on_the_wire
+        .keys()
+        .filter(|name| !known.contains(name.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?} are not in the policy");
+    assert!(on_the_wire.len() >= 13, "{on_the_wire:?}");
+    // What is counted for the user is what went over the wire.
+    let counted = ground.requests.snapshot();
+    let counted: std::collections::BTreeMap<String, u64> = counted
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect();
+    assert_eq!(counted, on_the_wire);
+    assert!(policy::least()["Statement"].is_array());
+}

@@ -1,10 +1,17 @@
 //! `meshvm doctor`: what this machine lacks, with the command that mends it.
 
+#[cfg(feature = "aws")]
+use std::collections::BTreeSet;
+
+use clap::Args;
 use serde::Serialize;
 
 use super::mesh::Ask;
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
+#[cfg(feature = "aws")]
+use crate::apply::worker::chain;
+use crate::desired::Desired;
 use crate::show::{ADD, FAINT, HINT, REMOVE, STRONG, paint};
 
 /// One thing that was looked at.
@@ -25,7 +32,17 @@ struct Report<'a> {
     checks: &'a [Check],
 }
 
-pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Print the least IAM policy that fleets on AWS need, and look at nothing
+    #[arg(long)]
+    iam: bool,
+}
+
+pub async fn run(args: &DoctorArgs, globals: &Globals, output: &Output) -> Result<Exit, CliError> {
+    if args.iam {
+        return iam(output);
+    }
     let mut checks = Vec::new();
     #[cfg(feature = "local")]
     checks.extend(local());
@@ -39,6 +56,54 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
         true => Exit::Done,
         false => Exit::Failed,
     })
+}
+
+#[cfg(feature = "aws")]
+fn iam(output: &Output) -> Result<Exit, CliError> {
+    let policy = meshvm_provider_aws::policy::least();
+    let mut text = serde_json::to_string_pretty(&policy).map_err(|error| CliError::of(&error))?;
+    text.push('\n');
+    output.text(&text)?;
+    Ok(Exit::Done)
+}
+
+#[cfg(not(feature = "aws"))]
+fn iam(_: &Output) -> Result<Exit, CliError> {
+    Err(CliError::new("this build has no provider `aws`")
+        .with_hint("use the released binary, or build with `--features aws`"))
+}
+
+/// Looks whose credentials reach each scope of EC2 that the stack's fleets are in.
+#[cfg(feature = "aws")]
+async fn aws(desired: &Desired) -> Vec<Check> {
+    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
+    let scopes: BTreeSet<_> = scopes.filter(|scope| scope.provider == "aws").collect();
+    let mut checks = Vec::new();
+    for scope in scopes {
+        let (ok, detail, fix) = match meshvm_provider_aws::identity(scope).await {
+            Ok(identity) => {
+                let detail = format!("{} in account {}", identity.arn, identity.account);
+                (true, detail, None)
+            }
+            Err(error) => {
+                let fix = "set AWS_PROFILE, or run `aws configure` or `aws sso login`";
+                (false, chain(&error), Some(fix.to_owned()))
+            }
+        };
+        checks.push(Check {
+            about: scope.to_string(),
+            name: "identity".to_owned(),
+            ok,
+            detail,
+            fix,
+        });
+    }
+    checks
+}
+
+#[cfg(not(feature = "aws"))]
+async fn aws(_: &Desired) -> Vec<Check> {
+    Vec::new()
 }
 
 #[cfg(feature = "local")]
@@ -97,13 +162,15 @@ async fn stack(globals: &Globals, output: &Output) -> Vec<Check> {
             (false, causes.join(": "), error.hint)
         }
     };
-    vec![Check {
+    let mut checks = vec![Check {
         about,
         name: "ledger".to_owned(),
         ok,
         detail,
         fix,
-    }]
+    }];
+    checks.extend(aws(&loaded.desired).await);
+    checks
 }
 
 fn print(checks: &[Check]) -> String {

@@ -140,7 +140,7 @@ enum Command {
     /// Print the JSON Schema of the fleet file
     Schema(schema::SchemaArgs),
     /// Tell what this machine lacks, with the command that mends it
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Break the lock of a run that is gone
     Unlock(unlock::UnlockArgs),
     /// Print the completions of a shell
@@ -162,7 +162,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Status => status::run(&globals, &output).await,
         Command::Render(args) => render::run(&globals, &args, &output).await,
         Command::Schema(args) => schema::run(&args, &output),
-        Command::Doctor => doctor::run(&globals, &output).await,
+        Command::Doctor(args) => doctor::run(&args, &globals, &output).await,
         Command::Unlock(args) => unlock::run(&globals, &args, &output).await,
         Command::Completions(args) => completions::run(&args, &output),
         Command::Version => version::run(&output),

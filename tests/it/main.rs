@@ -1,5 +1,7 @@
 //! The one integration binary: every test that needs more than one module.
 
+#[cfg(all(feature = "aws", feature = "ledger-s3"))]
+mod aws;
 mod broken;
 mod cli;
 mod cluster;

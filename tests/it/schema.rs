@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-#[cfg(feature = "local")]
+#[cfg(all(feature = "local", feature = "aws"))]
 fn the_committed_schema_is_the_programs() -> Result<(), Box<dyn std::error::Error>> {
     for (file, command) in [
         ("docs/meshvm.schema.json", "schema"),

@@ -40,7 +40,8 @@ static INFO: Info = Info {
     // (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
     listing_lag: Duration::from_secs(300),
     poll: Duration::from_secs(2),
-    polls: 150,
+    // Patience for what an interrupted run may have done; tokens guard creation for all the lag.
+    polls: 15,
     private_files: false,
     // Each request is paced by itself: an operation may be many of them.
     rate: None,

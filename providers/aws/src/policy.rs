@@ -191,6 +191,13 @@ pub fn least() -> Value {
                 "Resource": "*",
                 "Condition": {"Null": {format!("aws:ResourceTag/{}", labels::STACK): "false"}},
             },
+            {
+                // Groups that machines move to are no stack's.
+                "Sid": "UseGroups",
+                "Effect": "Allow",
+                "Action": [Action::ModifyInstanceAttribute.right()],
+                "Resource": "arn:*:ec2:*:*:security-group/*",
+            },
         ],
     })
 }
@@ -202,17 +209,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_allows_each_call_once() {
+    fn the_policy_allows_each_call_and_no_other() {
         let policy = least();
         let statements = policy["Statement"].as_array().unwrap();
-        let allowed: Vec<&str> = statements
+        let allowed: BTreeSet<String> = statements
             .iter()
             .flat_map(|statement| statement["Action"].as_array().unwrap())
-            .map(|action| action.as_str().unwrap())
+            .map(|action| action.as_str().unwrap().to_owned())
             .collect();
         let rights: BTreeSet<String> = ACTIONS.into_iter().map(Action::right).collect();
-        assert_eq!(allowed.len(), rights.len());
-        assert!(allowed.iter().all(|right| rights.contains(*right)));
+        assert_eq!(allowed, rights);
         let ends = statements.iter().find(|statement| {
             statement["Action"]
                 .as_array()

@@ -10,9 +10,11 @@ mod manners;
 mod moto;
 mod proxy;
 mod tokens;
-mod xml;
+mod truth;
+pub mod xml;
 
 pub use buckets::Bucket;
 pub use manners::{Manners, Refusal};
 pub use moto::{Moto, nowhere};
 pub use proxy::Proxy;
+pub use truth::Instance;

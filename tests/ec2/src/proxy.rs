@@ -101,6 +101,10 @@ impl Proxy {
         format!("http://{}", self.side_door)
     }
 
+    pub(crate) fn side_door_address(&self) -> SocketAddr {
+        self.side_door
+    }
+
     /// Changes how it behaves from now on.
     pub fn behave(&self, change: impl FnOnce(&mut Manners)) {
         change(&mut self.shared.state().manners);
@@ -189,7 +193,7 @@ async fn serve(
     parts.headers.insert(account, shared.account.clone());
     if is_side_door {
         let request = Request::from_parts(parts, Full::new(body));
-        return forward(shared.server, request).await;
+        return exchange(shared.server, request).await;
     }
     let call = call(&parts, &body);
     let refused = shared.state().refuse(&call);
@@ -204,19 +208,19 @@ async fn serve(
         request
     };
     let answer = match call.action.as_str() {
-        "RunInstances" => make(&shared, &call, request).await?,
+        "RunInstances" => make(&shared, &call, &body, request).await?,
         "DescribeInstanceStatus" if !shared.state().manners.impaired.is_empty() => {
             let body = xml::impaired(shared.state().manners.impaired.iter());
             respond(StatusCode::OK, body, false)
         }
         "DescribeInstances" => {
-            let answer = forward(shared.server, request(body)).await?;
+            let answer = exchange(shared.server, request(body)).await?;
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
             let body = shared.state().listed(&body);
             respond(parts.status, body, false)
         }
-        _ => forward(shared.server, request(body)).await?,
+        _ => exchange(shared.server, request(body)).await?,
     };
     if is_change && shared.state().loses() {
         return Err(io::Error::other("the reply is lost"));
@@ -228,6 +232,7 @@ async fn serve(
 async fn make(
     shared: &Shared,
     call: &Call,
+    body: &Bytes,
     request: impl Fn(Bytes) -> Request<Full<Bytes>>,
 ) -> Result<Response<Full<Bytes>>, io::Error> {
     let mut tokens = shared.making.lock().await;
@@ -255,11 +260,18 @@ async fn make(
         return Ok(respond(StatusCode::INTERNAL_SERVER_ERROR, body, false));
     }
     // The server makes the least that is asked for, EC2 the most that it can.
-    let mut sent = call.parameters.clone();
-    for name in ["MinCount", "MaxCount"] {
-        sent.insert(name.to_owned(), count.to_string());
-    }
-    let answer = forward(shared.server, request(encode(&sent))).await?;
+    // A call that says the same of both goes on as it was signed.
+    let sent = match least == count && most == count {
+        true => body.clone(),
+        false => {
+            let mut sent = call.parameters.clone();
+            for name in ["MinCount", "MaxCount"] {
+                sent.insert(name.to_owned(), count.to_string());
+            }
+            encode(&sent)
+        }
+    };
+    let answer = exchange(shared.server, request(sent)).await?;
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     if parts.status == StatusCode::OK {
@@ -366,7 +378,8 @@ fn is_reading(action: &str) -> bool {
         .any(|verb| action.starts_with(verb))
 }
 
-async fn forward(
+/// Sends a request and reads the whole answer.
+pub(crate) async fn exchange(
     server: SocketAddr,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Full<Bytes>>, io::Error> {

@@ -26,6 +26,24 @@ pub fn json_error(code: &str, message: &str) -> Bytes {
     ))
 }
 
+const SET: &str = "<instancesSet>";
+
+/// Returns the text of each instance of a listing.
+///
+/// # Panics
+/// When the listing is no well-formed XML.
+pub fn instances(body: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = body;
+    while let Some(at) = rest.find(SET) {
+        let set = &rest[at..];
+        let end = matching(set, "instancesSet");
+        found.extend(items(&set[SET.len()..end]));
+        rest = &set[end..];
+    }
+    found
+}
+
 /// Takes instances out of a listing.
 ///
 /// # Panics
@@ -33,26 +51,33 @@ pub fn json_error(code: &str, message: &str) -> Bytes {
 pub fn without(body: &str, is_hidden: impl Fn(&str) -> bool) -> String {
     let mut out = String::new();
     let mut rest = body;
-    while let Some(at) = rest.find("<instancesSet>") {
+    while let Some(at) = rest.find(SET) {
         let (before, set) = rest.split_at(at);
         let end = matching(set, "instancesSet");
         out.push_str(before);
-        out.push_str("<instancesSet>");
-        let mut items = set["<instancesSet>".len()..end].trim_start();
-        while items.starts_with("<item>") {
-            let end = matching(items, "item") + "</item>".len();
-            let item = &items[..end];
+        out.push_str(SET);
+        for item in items(&set[SET.len()..end]) {
             let id = texts(item, "instanceId");
             if !id.first().is_some_and(|id| is_hidden(id)) {
                 out.push_str(item);
             }
-            items = items[end..].trim_start();
         }
-        out.push_str("</instancesSet>");
-        rest = &set[end + "</instancesSet>".len()..];
+        rest = &set[end..];
     }
     out.push_str(rest);
     out
+}
+
+/// Returns the items that a list is made of.
+fn items(mut list: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    list = list.trim_start();
+    while list.starts_with("<item>") {
+        let end = matching(list, "item") + "</item>".len();
+        found.push(&list[..end]);
+        list = list[end..].trim_start();
+    }
+    found
 }
 
 /// Returns where the element that the text begins with is closed.

@@ -43,8 +43,12 @@ impl Ground {
         Self::on(&MOTO, anybody(), manners).await
     }
 
-    pub async fn on(moto: &Moto, credentials: SharedCredentialsProvider, manners: Manners) -> Self {
-        let proxy = Proxy::start(moto.address(), manners).await;
+    async fn on(moto: &Moto, credentials: SharedCredentialsProvider, manners: Manners) -> Self {
+        Self::before(Proxy::start(moto.address(), manners).await, credentials).await
+    }
+
+    /// Makes one behind a proxy that is there already.
+    pub async fn before(proxy: Proxy, credentials: SharedCredentialsProvider) -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(credentials.clone())

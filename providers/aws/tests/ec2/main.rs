@@ -6,4 +6,5 @@ mod ground;
 mod observe;
 mod refusals;
 mod resolve;
+mod strict;
 mod update;

@@ -1,0 +1,6 @@
+//! The program on a server that speaks EC2's API, behind a proxy that has EC2's manners.
+
+mod ground;
+mod kill;
+mod ledger;
+mod stack;

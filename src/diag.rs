@@ -79,6 +79,12 @@ impl Diagnostic {
         }
     }
 
+    /// Makes it one that stops nothing.
+    pub fn as_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// Adds what it is called.
     pub fn coded(mut self, code: Code) -> Self {
         self.code = Some(code);

@@ -63,6 +63,16 @@ impl Engine {
             .await
     }
 
+    async fn mesh_identity(&self) -> Result<Option<String>, EngineError> {
+        match &self.mesh {
+            Some(mesh) => {
+                let identity = mesh.identity().await;
+                Ok(identity.map_err(ObserveError::Mesh)?)
+            }
+            None => Ok(None),
+        }
+    }
+
     /// Looks whether the objects that a plan makes can be made. Changes nothing.
     ///
     /// # Errors
@@ -177,6 +187,7 @@ impl Engine {
             .iter()
             .map(|(&name, kind)| (name, kind.as_ref()))
             .collect();
+        let mesh_identity = self.mesh_identity().await?;
         let plan = plan::plan(plan::Input {
             id: Uuid::new_v4(),
             now: self.clock.now(),
@@ -186,6 +197,7 @@ impl Engine {
             observed: &observed,
             last: &applied.unwrap_or_default(),
             interrupted,
+            mesh_identity: mesh_identity.as_deref(),
             kinds: &kinds,
         })?;
         Ok((plan, observed))
@@ -403,6 +415,10 @@ impl Hold<'_> {
         };
         let has_objects = !applied.objects.is_empty();
         applied.mesh = plan.context.mesh_name.clone().filter(|_| has_objects);
+        applied.mesh_identity = match has_objects {
+            true => self.engine.mesh_identity().await?,
+            false => None,
+        };
         Ok((last.unwrap_or_default() != applied).then_some(applied))
     }
 

@@ -165,9 +165,13 @@ impl Dispatcher<'_> {
     /// Waits for a step to end, and takes all that have ended by then.
     async fn next_ended(&mut self) -> Result<Vec<Ended>, RunError> {
         let in_flight = self.tasks.len();
-        let first = tokio::select! {
-            ended = self.tasks.join_next() => ended,
-            () = self.settings.stop.at_once() => return Err(RunError::Stopped { in_flight }),
+        let first = loop {
+            let is_told = self.worker.is_told_to_stop();
+            tokio::select! {
+                ended = self.tasks.join_next() => break ended,
+                () = self.settings.stop.first(), if !is_told => self.worker.stop_waiting(),
+                () = self.settings.stop.at_once() => return Err(RunError::Stopped { in_flight }),
+            }
         };
         let mut ended = Vec::new();
         let mut next = first;

@@ -136,6 +136,17 @@ impl Stop {
         self.asked.load(Ordering::SeqCst) > 0
     }
 
+    /// Waits until no new step may start.
+    pub async fn first(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_asked() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until the run must stop at once.
     pub async fn at_once(&self) {
         loop {

@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub timeout: Duration,
     /// Tells whether a machine is shown as it was before it was changed.
     pub is_stale: &'a (dyn Fn(&Machine) -> bool + Sync),
+    /// Tells whether somebody asked the run to stop.
+    pub is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What keeps traffic from machines that are up, in words.
@@ -88,12 +90,23 @@ pub async fn until_ready<E: From<ProviderError>>(
             }
         } else {
             ready_since = None;
+            if (request.is_stopped)() {
+                return Err(stopped(request).into());
+            }
             if begun.elapsed() >= request.timeout {
                 return Err(timed_out(request, &machines, &troubles).into());
             }
         }
         tokio::time::sleep(request.poll).await;
     }
+}
+
+fn stopped(request: &Request<'_>) -> ProviderError {
+    let message = format!(
+        "stopped waiting for the machines of fleet `{}`",
+        request.fleet
+    );
+    ProviderError::new(ErrorClass::Unavailable, message).with_hint("apply again to go on waiting")
 }
 
 fn check_failed(request: &Request<'_>, machines: &[&Machine]) -> Result<(), ProviderError> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Worker {
     connections: Arc<Connections>,
     mesh: Option<Arc<dyn Backend>>,
     listener: SharedListener,
+    /// Whether waiting makes no sense any more.
+    stopping: AtomicBool,
     /// The machines that steps made, or waited for.
     outputs: Mutex<BTreeMap<usize, Vec<Machine>>>,
 }
@@ -58,8 +61,19 @@ impl Worker {
             connections,
             mesh,
             listener,
+            stopping: AtomicBool::new(false),
             outputs: Mutex::default(),
         }
+    }
+
+    /// Ends all waiting for machines: it changes nothing, and the next run goes on with it.
+    pub fn stop_waiting(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether [`Worker::stop_waiting`] was called.
+    pub fn is_told_to_stop(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// Returns the steps.
@@ -157,6 +171,7 @@ impl Worker {
                     min_ready: *min_ready,
                     timeout: *timeout,
                     is_stale: &is_stale,
+                    is_stopped: &|| self.is_told_to_stop(),
                 };
                 let of = ids.len();
                 let told = |ready| (self.listener)(Progress::Waiting { step, ready, of });

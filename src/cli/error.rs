@@ -157,6 +157,11 @@ fn plan_hint(error: &PlanError) -> Option<String> {
              without memberships"
                 .to_owned(),
         ),
+        PlanError::OtherCluster { .. } => Some(
+            "name the cluster's context as `mesh.kubernetes.context`, so that whichever is current \
+             does not matter"
+                .to_owned(),
+        ),
         PlanError::MissingProvider(..) => {
             Some("use the released binary, or build with `--features all`".to_owned())
         }

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::{CliError, Globals};
 use crate::bootstrap;
 use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::engine::Engine;
 use crate::ledger::{Clock, Ledger};
 use crate::mesh::Target;
@@ -60,13 +60,24 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let context = context(globals, &spec, &base_dir);
     let mesh = match ask {
-        Ask::Mesh | Ask::Obstacles | Ask::Preflight => mesh::read(&spec, &context).await?,
+        Ask::Mesh | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
+            mesh::read(&spec, &context).await?
+        }
         Ask::Nobody => None,
     };
     let mut found = match (ask, &mesh) {
         (Ask::Obstacles, Some(read)) => mesh::preflight(&spec, &context, read, false).await?,
         (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true).await?,
-        (Ask::Obstacles | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
+        (Ask::Advice, Some(read)) => {
+            let found = mesh::preflight(&spec, &context, read, true).await?;
+            // Whoever validates may be another than who applies.
+            let weaken = |found: Diagnostic| match found.code {
+                Some(Code::NotAllowed) => found.as_warning(),
+                Some(_) | None => found,
+            };
+            found.into_iter().map(weaken).collect()
+        }
+        (Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
     };
     let desired = match expand(&spec, &named, mesh.as_ref()) {
         Ok(desired) if found.iter().all(|f| f.severity == Severity::Warning) => desired,

@@ -21,7 +21,9 @@ pub enum Ask {
     Mesh,
     /// It does, and asks also what would be in the way of whoever applies.
     Obstacles,
-    /// It does, and asks also what would be in its own way.
+    /// It does, and asks also what would be in its own way, if it were to apply.
+    Advice,
+    /// It does, and asks also what is in its own way.
     Preflight,
     /// It does not, and works where no cluster can be reached.
     Nobody,

@@ -37,7 +37,7 @@ pub async fn run(
     output: &Output,
 ) -> Result<Exit, CliError> {
     let ask = match args.online {
-        true => Ask::Preflight,
+        true => Ask::Advice,
         false => Ask::Nobody,
     };
     let loaded = load::load(globals, output, ask).await;

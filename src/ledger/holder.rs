@@ -71,7 +71,9 @@ impl Holder {
         if then.boot != here.boot || then.namespace != here.namespace {
             return false;
         }
-        !exists(self.pid) || Process::read(self.pid).is_some_and(|now| now.started != then.started)
+        !exists(self.pid)
+            || is_zombie(self.pid)
+            || Process::read(self.pid).is_some_and(|now| now.started != then.started)
     }
 }
 
@@ -103,6 +105,14 @@ impl Process {
             started: fields.split_ascii_whitespace().nth(19)?.parse().ok()?,
         })
     }
+}
+
+/// Returns whether a process has ended, and its parent has not asked how: where the first process
+/// of a container does not, that stays so.
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+    state.is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
 /// Returns whether a process has this number, also where `/proc` hides it.
@@ -143,6 +153,11 @@ mod tests {
         of_child.process.as_mut().unwrap().started = start;
         assert!(!of_child.is_gone());
         child.kill().unwrap();
+        // Nobody has asked yet how it ended.
+        while !is_zombie(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(of_child.is_gone());
         child.wait().unwrap();
         assert!(of_child.is_gone());
     }

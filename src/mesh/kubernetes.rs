@@ -36,7 +36,7 @@ use futures::FutureExt as _;
 use kube::api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Api, Client};
-use meshvm_provider_api::labels;
+use meshvm_provider_api::{ErrorClass, labels};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ use super::{
     Backend, Group, Members, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor,
 };
 
-use calls::{PAGE, attempt, pages, together};
+use calls::{PAGE, all, attempt, pages, together};
 use conflict::{conflict, is_conflict};
 
 pub use error::KubernetesError;
@@ -283,9 +283,11 @@ impl Kubernetes {
         }
     }
 
-    /// Returns the reference of the WorkloadGroup that owns an entry; `None` when none does.
+    /// Returns the reference of the WorkloadGroup that owns an entry; `None` when none does. Only
+    /// members have one: a group that goes would take the entries of others with it.
     async fn owner(&self, object: &Object) -> Result<Option<Value>, MeshError> {
-        let is_entry = object.label(super::MACHINE_LABEL).is_some();
+        let is_member = object.body.pointer("/spec/serviceAccount").is_some();
+        let is_entry = is_member && object.label(super::MACHINE_LABEL).is_some();
         match object.label(labels::FLEET) {
             Some(fleet) if is_entry => self.group_owner(&object.reference.namespace, fleet).await,
             Some(_) | None => Ok(None),
@@ -397,15 +399,20 @@ impl Backend for Kubernetes {
             let order = kinds::order(&object.reference.kind);
             ordered.entry(order).or_default().push(object);
         }
+        // What others hold of one object is no reason to leave another unmended.
+        let mut first = Ok(());
         for objects in ordered.into_values() {
             let mut calls = Vec::new();
             for object in objects {
                 let known = own.get(&object.reference);
                 calls.push(self.apply(stack, object, known).boxed());
             }
-            together(calls).await?;
+            match all(calls).await {
+                Err(error) if error.class() != ErrorClass::Conflict => return Err(error),
+                ended => first = first.and(ended),
+            }
         }
-        Ok(())
+        first
     }
 
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError> {
@@ -437,6 +444,16 @@ impl Backend for Kubernetes {
             together(calls).await?;
         }
         Ok(())
+    }
+
+    async fn identity(&self) -> Result<Option<String>, MeshError> {
+        // It is made with the cluster, and goes with it.
+        match self.namespace("kube-system").await {
+            Ok(found) => Ok(found.and_then(|namespace| namespace.metadata.uid)),
+            // Who may not look goes without the check.
+            Err(error) if error.code() == Some(403) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn members(&self, group: &Group<'_>) -> Result<Option<Members>, MeshError> {

@@ -210,6 +210,14 @@ pub trait Backend: Send + Sync {
     /// [`MeshError::Foreign`] when one is not the stack's; then none is deleted.
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError>;
 
+    /// Returns what tells this mesh from all others of the same name; `None` where nothing does.
+    ///
+    /// # Errors
+    /// When the mesh cannot be read.
+    async fn identity(&self) -> Result<Option<String>, MeshError> {
+        Ok(None)
+    }
+
     /// Reads what the mesh says of a fleet's members, in pages and not one by one; `None` where
     /// there is nobody who says anything.
     ///

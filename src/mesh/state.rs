@@ -39,10 +39,15 @@ impl MeshState {
         };
         match healthy {
             Some(condition) if condition["status"] == "True" => Self::Healthy,
-            Some(condition) => match condition["message"].as_str() {
-                Some(message) if !message.is_empty() => unhealthy(message),
-                Some(_) | None => unhealthy("its health check fails"),
-            },
+            Some(condition) => {
+                // On one line: it is anybody's text who may write a status.
+                let message = condition["message"].as_str().unwrap_or_default();
+                let words: Vec<&str> = message.split_whitespace().collect();
+                match words.is_empty() {
+                    true => unhealthy("its health check fails"),
+                    false => unhealthy(&words.join(" ")),
+                }
+            }
             // Only a cluster has anybody who would report.
             None if checked && entry["metadata"].get("uid").is_some() => {
                 unhealthy("its sidecar reports nothing")
@@ -101,6 +106,10 @@ mod tests {
             MeshState::of(&live).trouble(),
             Some("its health check fails")
         );
+        live["status"] = json!({"conditions": [
+            {"type": "Healthy", "status": "False", "message": "refused\n! forged"}
+        ]});
+        assert_eq!(MeshState::of(&live).trouble(), Some("refused ! forged"));
         live["status"] = json!({"conditions": [{"type": "Healthy", "status": "True"}]});
         assert_eq!(MeshState::of(&live), MeshState::Healthy);
     }

@@ -104,6 +104,9 @@ pub struct Applied {
     /// Where these are, in the file's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<String>,
+    /// What tells that mesh from others of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_identity: Option<String>,
 }
 
 /// Where a plan is applied.

@@ -35,6 +35,8 @@ pub struct Input<'a> {
     pub observed: &'a Observed,
     /// What the last finished run asked for.
     pub last: &'a Applied,
+    /// What tells the mesh from others of the same name.
+    pub mesh_identity: Option<&'a str>,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
     /// The pure halves of the providers, by name.
@@ -78,6 +80,12 @@ pub enum PlanError {
         /// Where the file has its mesh now.
         now: Option<String>,
     },
+    /// The mesh has the name of the one that has the stack's objects, and is another.
+    #[error("{name} is another than the one that has the stack's objects")]
+    OtherCluster {
+        /// The mesh, in the file's words.
+        name: String,
+    },
     /// The stack has machines of a provider that this build lacks.
     #[error("fleet `{0}` has machines of provider `{1}`, which this build does not have")]
     MissingProvider(String, String),
@@ -95,7 +103,7 @@ impl PlanError {
             | Self::Owned(id, _)
             | Self::NotAdoptable(id, _, _)
             | Self::NoRoom(id, _) => Some(format!("machine `{id}`")),
-            Self::MeshLeft { .. } => Some("the mesh".to_owned()),
+            Self::MeshLeft { .. } | Self::OtherCluster { .. } => Some("the mesh".to_owned()),
             Self::MissingProvider(..) => None,
         }
     }
@@ -164,8 +172,20 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
 
 /// Refuses to leave objects behind where nobody would look for them any more.
 fn check_mesh(input: &Input<'_>) -> Result<(), PlanError> {
-    let Applied { objects, mesh, .. } = input.last;
+    let Applied {
+        objects,
+        mesh,
+        mesh_identity,
+        ..
+    } = input.last;
     let now = &input.context.mesh_name;
+    if let (Some(was), Some(is), false) = (mesh_identity, input.mesh_identity, objects.is_empty())
+        && was != is
+    {
+        return Err(PlanError::OtherCluster {
+            name: now.clone().unwrap_or_default(),
+        });
+    }
     match mesh {
         Some(was) if !objects.is_empty() && Some(was) != now.as_ref() => Err(PlanError::MeshLeft {
             was: was.clone(),

@@ -99,7 +99,14 @@ pub fn status(
             registered.get(fleet)?.by_address.get(&address).cloned()
         };
         let mesh = match entries.get(machine.name.as_str()) {
-            Some(entry) => MeshState::of(&entry.body),
+            Some(entry) => match entry.body["spec"]["address"].as_str() {
+                Some(other) if machine.address.is_some_and(|a| a.to_string() != other) => {
+                    MeshState::Unhealthy {
+                        reason: format!("its entry has the address {other}, which is not its own"),
+                    }
+                }
+                Some(_) | None => MeshState::of(&entry.body),
+            },
             None => by_itself(&owned.fleet).unwrap_or(MeshState::Unknown),
         };
         fleets

@@ -4,7 +4,7 @@
 //! its group; then each fleet by itself; objects that go, go last, when no
 //! machine needs them any more.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use meshvm_provider_api::labels::BatchKey;
@@ -12,9 +12,9 @@ use meshvm_provider_api::{MachineId, Mutability, Scope, Update, labels};
 use uuid::Uuid;
 
 use super::rollout::{self, Start};
-use super::{NewBatch, Op, Step, StepGraph, leave, ownership};
+use super::{NewBatch, Op, Step, StepGraph, leave, ownership, routing};
 use crate::desired::{DesiredFleet, ResolvedRollout};
-use crate::mesh::ObjectRef;
+use crate::mesh::{Object, ObjectRef};
 use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
 
 /// Lowers a plan.
@@ -26,7 +26,7 @@ pub fn lower(plan: &Plan) -> StepGraph {
     let objects: Vec<_> = plan
         .objects
         .iter()
-        .filter(|change| change.action != ObjectAction::Delete)
+        .filter(|change| change.action != ObjectAction::Delete && !routing::is_late(plan, change))
         .filter_map(|change| change.object.clone())
         .collect();
     let written = (!objects.is_empty())
@@ -271,7 +271,7 @@ impl FleetLowering<'_> {
         pruned: &mut BTreeSet<ObjectRef>,
     ) -> Vec<usize> {
         let mut going = self.going();
-        let mut zones = self.zones();
+        let mut zones = rollout::places(self.changes);
         let mut coming = self.changes.coming.clone();
         let rollout = self.desired.map(|desired| desired.rollout);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -311,6 +311,7 @@ impl FleetLowering<'_> {
             let awaited = (Vec::new(), std::mem::take(&mut coming));
             return vec![self.wait(graph, "0", rollout, scope, awaited, front)];
         }
+        let mut routes = routing::late(graph.plan, self.fleet);
         for (index, wave) in waves.into_iter().enumerate() {
             let take = usize::try_from(wave.delete).unwrap_or(usize::MAX);
             let leaving: Vec<_> = going.drain(..take.min(going.len())).collect();
@@ -337,8 +338,24 @@ impl FleetLowering<'_> {
             let scope = &desired.template.scope;
             let awaited = (created, machines);
             front = vec![self.wait(graph, &index.to_string(), rollout, scope, awaited, needs)];
+            front = self.route(graph, &mut routes, front);
         }
-        front
+        self.route(graph, &mut routes, front)
+    }
+
+    /// Writes what leads traffic to the fleet, once.
+    fn route(
+        &self,
+        graph: &mut Graph<'_>,
+        routes: &mut Vec<Object>,
+        front: Vec<usize>,
+    ) -> Vec<usize> {
+        if routes.is_empty() {
+            return front;
+        }
+        let objects = std::mem::take(routes);
+        let id = format!("route/{}", self.fleet);
+        vec![graph.push(id, Op::Write { objects }, front)]
     }
 
     /// Returns the machines that go, those that are down first, with where they are.
@@ -355,27 +372,6 @@ impl FleetLowering<'_> {
             .collect();
         going.sort_by_key(|(scope, machine)| (machine.available, *scope, &machine.name));
         going
-    }
-
-    /// Returns the zones of the machines to create, in turns, so that every wave is spread.
-    fn zones(&self) -> VecDeque<String> {
-        let mut left: BTreeMap<&str, u32> = BTreeMap::new();
-        for change in &self.changes.changes {
-            for (zone, count) in &change.zones {
-                *left.entry(zone).or_default() += count;
-            }
-        }
-        let mut zones = VecDeque::new();
-        while !left.is_empty() {
-            left.retain(|zone, count| {
-                if *count > 0 {
-                    zones.push_back((*zone).to_owned());
-                    *count -= 1;
-                }
-                *count > 0
-            });
-        }
-        zones
     }
 
     fn create(

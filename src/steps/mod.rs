@@ -8,6 +8,7 @@
 mod leave;
 pub mod lower;
 pub mod rollout;
+mod routing;
 
 use std::time::Duration;
 

@@ -8,6 +8,10 @@
 //! Waves, not one chain a machine: a wave is a few batched calls however many
 //! machines it has.
 
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::plan::FleetPlan;
+
 /// Where a rollout starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
@@ -75,6 +79,27 @@ pub fn waves(start: Start) -> Vec<Wave> {
         });
     }
     waves
+}
+
+/// Returns the zones of the machines to create, in turns, so that every wave is spread.
+pub fn places(changes: &FleetPlan) -> VecDeque<String> {
+    let mut left: BTreeMap<&str, u32> = BTreeMap::new();
+    for change in &changes.changes {
+        for (zone, count) in &change.zones {
+            *left.entry(zone).or_default() += count;
+        }
+    }
+    let mut zones = VecDeque::new();
+    while !left.is_empty() {
+        left.retain(|zone, count| {
+            if *count > 0 {
+                zones.push_back((*zone).to_owned());
+                *count -= 1;
+            }
+            *count > 0
+        });
+    }
+    zones
 }
 
 #[cfg(test)]

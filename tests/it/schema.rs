@@ -1,6 +1,7 @@
 //! The JSON Schema that editors are given is the one that the program checks by.
 
 use std::path::Path;
+#[cfg(all(feature = "local", feature = "aws"))]
 use std::process::Command;
 
 #[test]

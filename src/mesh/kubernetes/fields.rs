@@ -111,6 +111,9 @@ fn project_map(fields: &Map<String, Value>, owned: &Value, wanted: &Value) -> Ma
             // is owned without any of its fields.
             (Some(own), want) if is_leaf(own) && !want.is_some_and(is_empty_map) => value.clone(),
             (Some(own), want) => project(value, own, want.unwrap_or(&Value::Null)),
+            // A Service's selector is one value to the server, whoever sets which of its labels:
+            // one more label of somebody else leaves it without endpoints.
+            (None, Some(_)) if name == "selector" => value.clone(),
             (None, Some(want)) => project(value, &Value::Null, want),
         };
         kept.insert(name.clone(), part);

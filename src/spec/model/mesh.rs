@@ -46,7 +46,8 @@ pub struct KubernetesMesh {
     /// The trust domain of identities.
     #[serde(default)]
     pub trust_domain: Option<String>,
-    /// The network of the machines; a membership may say another. The cluster's own when absent.
+    /// The network of the machines; a membership may say another. Without one the mesh takes them to
+    /// be in the cluster's.
     #[serde(default)]
     pub network: Option<String>,
     /// Create the namespaces of memberships that do not exist. Nothing deletes them again: they may

@@ -213,6 +213,80 @@ async fn a_rollout_goes_no_further_than_the_mesh_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traffic_stays_with_the_machines_that_work() {
+    let ground = Ground::new().await;
+    let impatient = "    sim: {}\n    rollout: {readyTimeout: 2s}\n    membership:";
+    let file = FILE.replace("    sim: {}\n    membership:", impatient);
+    let sandbox = Sandbox::with(&file);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let services = ground.api("v1", "Service", Some(NAMESPACE));
+    let version =
+        async || services.get("web").await.unwrap().data["spec"]["selector"]["version"].clone();
+    sandbox.write("meshvm.yaml", &file.replace("version: v1", "version: v2"));
+    run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert_eq!(version().await, "v1", "nothing new takes traffic");
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    assert_eq!(version().await, "v2");
+
+    // A selector that somebody added to finds nothing: that is drift.
+    let how = PatchParams {
+        field_manager: Some("kubectl-patch".to_owned()),
+        ..PatchParams::default()
+    };
+    let more = Patch::Merge(json!({"spec": {"selector": {"tier": "none"}}}));
+    services.patch("web", &how, &more).await.unwrap();
+    let drift = run(&ground, &sandbox, "plan --detailed-exitcode").await;
+    assert!(drift.exits(2).stdout.contains("tier"));
+    run(&ground, &sandbox, "apply -y --force-conflicts")
+        .await
+        .exits(0);
+    let selector = services.get("web").await.unwrap().data["spec"]["selector"].clone();
+    assert!(selector.get("tier").is_none(), "{selector}");
+    drop(sidecars);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_become_known_machines_without_leaving_for_a_while() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let (before, rest) = FILE.split_once("    membership:").unwrap();
+    let (_, after) = rest.split_once("  outside:").unwrap();
+    let external = "    external: {namespace: vm, hosts: [web.example], ports: [{name: http, port: 80, protocol: HTTP}]}\n  outside:";
+    sandbox.write("meshvm.yaml", &format!("{before}{external}{after}"));
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let entries = names(&ground, "networking.istio.io/v1", "WorkloadEntry").await;
+    assert_eq!(entries.len(), 3);
+    run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
+    drop(sidecars);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_cluster_of_the_same_name_is_not_taken_for_the_stacks() {
+    let (ground, other) = (Ground::new().await, Ground::new().await);
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    for line in ["plan", "apply -y", "destroy -y"] {
+        let refused = run(&other, &sandbox, line).await.exits(1);
+        assert!(
+            refused.stderr.contains("another than the one"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert_eq!(names(&other, "v1", "ServiceAccount").await, [""; 0]);
+    run(&ground, &sandbox, "destroy -y").await.exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn machines_that_register_by_themselves_are_found_by_their_addresses() {
     let ground = Ground::new().await;
     let sandbox = Sandbox::with(&FILE.replace(

@@ -1,0 +1,44 @@
+//! When what leads traffic to a fleet changes together with its machines. Pure.
+//!
+//! A Service finds machines by labels and named ports. Where the file changes these, machines of
+//! before are not found by the Service of after, and the other way round: it changes when the first
+//! new machines are there, and before the first old ones go. A rollout that stops at its first
+//! machines then leaves traffic as it was.
+
+use meshvm_provider_api::labels;
+
+use crate::mesh::Object;
+use crate::plan::{Action, MachineChange, ObjectAction, ObjectChange, Plan};
+
+/// The kinds that lead traffic to machines.
+const ROUTES: [&str; 4] = [
+    "Service",
+    "ServiceEntry",
+    "DestinationRule",
+    "VirtualService",
+];
+
+/// Returns whether an object is written only when the first new machines of its fleet are there.
+pub(super) fn is_late(plan: &Plan, change: &ObjectChange) -> bool {
+    let fleet = change.object.as_ref().and_then(|o| o.label(labels::FLEET));
+    change.action == ObjectAction::Update
+        && ROUTES.contains(&change.reference.kind.as_str())
+        && fleet.is_some_and(|fleet| is_replaced(plan, fleet))
+}
+
+/// Returns the objects of a fleet that are.
+pub(super) fn late(plan: &Plan, fleet: &str) -> Vec<Object> {
+    let late = plan.objects.iter().filter(|change| is_late(plan, change));
+    late.filter_map(|change| change.object.clone())
+        .filter(|object| object.label(labels::FLEET) == Some(fleet))
+        .collect()
+}
+
+fn is_replaced(plan: &Plan, fleet: &str) -> bool {
+    let is_new = |change: &MachineChange| match change.action {
+        Action::Replace => change.zones.values().any(|count| *count > 0),
+        Action::Create | Action::Update | Action::Delete | Action::Adopt | Action::Forget => false,
+    };
+    let changes = plan.fleets.get(fleet);
+    changes.is_some_and(|changes| changes.changes.iter().any(is_new))
+}

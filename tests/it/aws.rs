@@ -1,5 +1,7 @@
 //! The program on a server that speaks EC2's API, behind a proxy that has EC2's manners.
 
+mod adopt;
+mod crash;
 mod ground;
 mod kill;
 mod ledger;

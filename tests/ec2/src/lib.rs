@@ -14,7 +14,7 @@ mod truth;
 pub mod xml;
 
 pub use buckets::Bucket;
-pub use manners::{Manners, Refusal};
+pub use manners::{Halt, Manners, Refusal};
 pub use moto::{Moto, nowhere};
 pub use proxy::Proxy;
 pub use truth::Instance;

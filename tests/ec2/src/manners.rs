@@ -9,6 +9,8 @@ use crate::buckets::Bucket;
 pub struct Manners {
     /// How many listings do not show new machines yet.
     pub lag: u32,
+    /// The most reservations of a page of instances, whatever is asked for; 0 is the server's way.
+    pub page: u32,
     /// Which call that changes something loses its reply: each so many; 0 loses none.
     pub lose_every: u32,
     /// Buckets by the name of the call; calls without one are not throttled.
@@ -17,8 +19,21 @@ pub struct Manners {
     pub room: BTreeMap<String, u32>,
     /// Answers to give in place of the server's, each once, by the name of the call.
     pub refusals: Vec<Refusal>,
+    /// What to answer in place of the server, always, by the name of the call.
+    pub answers: BTreeMap<String, String>,
+    /// Where a client hangs, so that it can be killed there.
+    pub halt: Option<Halt>,
     /// Machines whose checks fail.
     pub impaired: BTreeSet<String>,
+}
+
+/// The call at which a client hangs: it never gets an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// The number of the call among those that change something, from 1.
+    pub change: u64,
+    /// Whether the call has had its effect.
+    pub is_done: bool,
 }
 
 /// An answer to give in place of the server's.

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use crate::manners::{Manners, Refusal};
+use crate::manners::{Halt, Manners, Refusal};
 use crate::tokens::{Known, Parameters, Tokens};
 use crate::xml;
 
@@ -48,6 +48,9 @@ struct State {
     throttled: u64,
     lost: u64,
     changes: u64,
+    /// How many changes were asked for since the halt was set.
+    asked: u64,
+    is_halted: bool,
     sent: Vec<(String, Parameters)>,
     /// How many listings still hide each machine.
     hidden: BTreeMap<String, u32>,
@@ -139,6 +142,18 @@ impl Proxy {
         calls.map(|(_, parameters)| parameters.clone()).collect()
     }
 
+    /// Makes the next client hang at a call, counted from now; `None` lets all go on.
+    pub fn halt(&self, halt: Option<Halt>) {
+        let mut state = self.shared.state();
+        state.manners.halt = halt;
+        (state.asked, state.is_halted) = (0, false);
+    }
+
+    /// Returns whether a client hangs.
+    pub fn is_halted(&self) -> bool {
+        self.shared.state().is_halted
+    }
+
     /// Makes every listing complete from now on.
     pub fn settle(&self) {
         self.shared.state().hidden.clear();
@@ -201,6 +216,10 @@ async fn serve(
         return Ok(refused);
     }
     let is_change = !call.is_json && !is_reading(&call.action);
+    let halt = is_change.then(|| shared.state().halt()).flatten();
+    if halt == Some(false) {
+        return hang(&shared).await;
+    }
     let request = |body: Bytes| {
         let mut request = Request::from_parts(parts.clone(), Full::new(body.clone()));
         let length = HeaderValue::from(body.len());
@@ -214,7 +233,16 @@ async fn serve(
             respond(StatusCode::OK, body, false)
         }
         "DescribeInstances" => {
-            let answer = exchange(shared.server, request(body)).await?;
+            let page = shared.state().manners.page;
+            let asked = match page {
+                0 => body,
+                page => {
+                    let mut sent = call.parameters.clone();
+                    sent.insert("MaxResults".to_owned(), page.to_string());
+                    encode(&sent)
+                }
+            };
+            let answer = exchange(shared.server, request(asked)).await?;
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
             let body = shared.state().listed(&body);
@@ -222,10 +250,19 @@ async fn serve(
         }
         _ => exchange(shared.server, request(body)).await?,
     };
+    if halt == Some(true) {
+        return hang(&shared).await;
+    }
     if is_change && shared.state().loses() {
         return Err(io::Error::other("the reply is lost"));
     }
     Ok(answer)
+}
+
+/// Never answers.
+async fn hang(shared: &Shared) -> Result<Response<Full<Bytes>>, io::Error> {
+    shared.state().is_halted = true;
+    std::future::pending().await
 }
 
 /// Makes machines under their token, as many as there is room for.
@@ -303,6 +340,10 @@ impl State {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             Some(respond(status, body, call.is_json))
         };
+        if let Some(body) = self.manners.answers.get(&call.action) {
+            let body = Bytes::from(body.clone());
+            return Some(respond(StatusCode::OK, body, call.is_json));
+        }
         if let Some(bucket) = self.manners.buckets.get_mut(&call.action)
             && !bucket.take()
         {
@@ -318,6 +359,13 @@ impl State {
             message,
         } = refusals.remove(index);
         error(status, &code, &message)
+    }
+
+    /// Returns whether a change hangs, and whether it has its effect before.
+    fn halt(&mut self) -> Option<bool> {
+        let halt = self.manners.halt?;
+        self.asked += 1;
+        (self.asked == halt.change).then_some(halt.is_done)
     }
 
     fn loses(&mut self) -> bool {

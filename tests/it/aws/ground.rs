@@ -98,6 +98,12 @@ impl Ground {
         self.runtime.block_on(ended).unwrap();
     }
 
+    /// Sends a call as somebody else.
+    pub fn ask(&self, service: &str, region: &str, parameters: &[(&str, &str)]) -> String {
+        let asked = self.proxy.ask(service, region, parameters);
+        self.runtime.block_on(asked).unwrap()
+    }
+
     pub fn make_bucket(&self, name: &str) {
         self.runtime.block_on(self.proxy.make_bucket(name)).unwrap();
     }

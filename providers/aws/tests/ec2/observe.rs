@@ -28,6 +28,20 @@ async fn listing_many_costs_what_listing_one_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_read() {
+    let ground = Ground::new().await;
+    let template = ground.template(&json!({})).await;
+    ground.proxy.behave(|now| now.page = 5);
+    for _ in 0..11 {
+        ground.make(&template, 2).await;
+    }
+    ground.calls();
+    assert_eq!(ground.list(&template).await.len(), 22);
+    let cost = counts(&[("DescribeInstances", 3), ("DescribeInstanceStatus", 1)]);
+    assert_eq!(ground.calls(), cost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn volumes_are_looked_at_only_where_the_file_speaks_of_them() {
     let ground = Ground::new().await;
     let template = ground

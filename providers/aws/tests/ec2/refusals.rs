@@ -117,3 +117,56 @@ async fn every_call_is_in_the_policy_and_counted() {
     assert_eq!(counted, on_the_wire);
     assert!(policy::least()["Statement"].is_array());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_decoded_where_that_is_allowed() {
+    let ground = Ground::new().await;
+    let template = ground.template(&json!({})).await;
+    let code = "Encoded authorization failure message: abc_DEF-1";
+    let refuse = || {
+        let said = format!("You are not authorized. {code}");
+        let refusal = Refusal::new("RunInstances", 403, "UnauthorizedOperation", &said);
+        ground.proxy.behave(|now| now.refusals.push(refusal));
+    };
+    // As the service writes it, with what it decoded in it.
+    let decoded = "{&quot;allowed&quot;:false,&quot;explicitDeny&quot;:true,&quot;context&quot;:\
+        {&quot;action&quot;:&quot;ec2:RunInstances&quot;,&quot;resource&quot;:&quot;arn:aws:ec2:eu-west-1:1:subnet/s&quot;}}";
+    let answer = format!(
+        "<DecodeAuthorizationMessageResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+         <DecodeAuthorizationMessageResult><DecodedMessage>{decoded}</DecodedMessage>\
+         </DecodeAuthorizationMessageResult></DecodeAuthorizationMessageResponse>"
+    );
+    let action = "DecodeAuthorizationMessage".to_owned();
+    ground
+        .proxy
+        .behave(|now| drop(now.answers.insert(action.clone(), answer)));
+    refuse();
+    let error = ground.create(&batch(&template, 1)).await.unwrap_err();
+    let why = "ec2:RunInstances on arn:aws:ec2:eu-west-1:1:subnet/s is denied";
+    assert!(error.message.ends_with(why), "{}", error.message);
+    // Where it is not, the refusal is told without what nobody can read.
+    ground.proxy.behave(|now| {
+        now.answers.clear();
+        let refusal = Refusal::new(&action, 403, "AccessDenied", "No.");
+        now.refusals.push(refusal);
+    });
+    refuse();
+    let error = ground.create(&batch(&template, 1)).await.unwrap_err();
+    assert!(!error.message.contains("abc_DEF"), "{}", error.message);
+    assert_eq!(error.class, ErrorClass::PermissionDenied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_acted_as_where_the_file_names_one() {
+    let ground = Ground::new().await;
+    let arn = "arn:aws:iam::123456789012:role/deployer";
+    let role = json!({"assumeRole": {"arn": arn, "externalId": "x-7"}});
+    let template = ground.template(&role).await;
+    assert!(template.scope.to_string().contains(arn));
+    let sent = ground.proxy.sent("AssumeRole").remove(0);
+    assert_eq!(sent["RoleArn"], arn);
+    assert_eq!(sent["ExternalId"], "x-7");
+    assert_eq!(sent["RoleSessionName"], "meshvm");
+    ground.make(&template, 1).await;
+    assert_eq!(ground.list(&template).await.len(), 1);
+}

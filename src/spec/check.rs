@@ -12,6 +12,7 @@ mod membership;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::model::{Arch, FleetBody, Package, PackageFormat, Sidecar};
 use super::place::At;
@@ -96,8 +97,18 @@ pub(super) fn ledger(url: &str, checker: &mut Checker<'_>) {
     }
 }
 
-/// Checks the sidecar's packages.
+/// The longest life of a certificate that the control plane signs by default: `MAX_WORKLOAD_CERT_TTL`
+/// (<https://istio.io/latest/docs/reference/commands/pilot-discovery/>).
+const LONGEST_CERTIFICATE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Checks the sidecar's packages and settings.
 pub(super) fn sidecar(sidecar: &Sidecar, checker: &mut Checker<'_>) {
+    let ttl = sidecar.config.certificate_ttl;
+    if ttl.0 > LONGEST_CERTIFICATE {
+        let path = ["sidecar", "config", "certificateTtl"];
+        let summary = format!("no control plane signs a certificate for {ttl}");
+        checker.error(&path, summary, "write at most 2160h, which is 90 days");
+    }
     let mut first: BTreeMap<(PackageFormat, Arch), String> = BTreeMap::new();
     for (index, package) in sidecar.packages.iter().enumerate() {
         let Package {

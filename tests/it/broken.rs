@@ -99,6 +99,7 @@ broken!(
     said_twice,
     sidecar,
     sidecar_packages,
+    sidecar_settings,
     tabs,
     too_long_lines,
     two_documents,

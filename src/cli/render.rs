@@ -71,12 +71,13 @@ pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Resul
             );
         }
     }
+    let mut tokens = 0;
     if let Some(folder) = &args.out {
         for (name, text) in &files {
             write(&folder.join(name), text)?;
         }
         if args.with_token {
-            write_tokens(&loaded, args, folder).await?;
+            tokens = write_tokens(&loaded, args, folder).await?;
         }
     }
     let rendered = Rendered {
@@ -86,7 +87,7 @@ pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Resul
     let text = || match &args.out {
         Some(folder) => format!(
             "{} written to {}.\n",
-            counted(files.len() as u64, "file"),
+            counted((files.len() + tokens) as u64, "file"),
             folder.display()
         ),
         None => print(&files),
@@ -105,12 +106,13 @@ fn packed(loaded: &load::Loaded, fleet: &str) -> Result<Vec<(String, String)>, C
         .map_err(|problem| CliError::input(vec![*problem]))
 }
 
-/// Makes and writes the tokens. They are in no other output: whoever has one can use it.
+/// Makes and writes the tokens, and returns how many. They are in no other output: whoever has one can use it.
 async fn write_tokens(
     loaded: &load::Loaded,
     args: &RenderArgs,
     folder: &Path,
-) -> Result<(), CliError> {
+) -> Result<usize, CliError> {
+    let mut written = 0;
     let named = mesh::cluster(&loaded.spec, &loaded.context);
     let (Some(named), Some(tokens)) = (named, loaded.desired.tokens) else {
         return Err(
@@ -137,8 +139,9 @@ async fn write_tokens(
             failure
         })?;
         write(&folder.join(fleet).join(TOKEN_FILE), token.expose_secret())?;
+        written += 1;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Writes a file that nobody else can read.

@@ -187,17 +187,19 @@ impl Engine {
             .iter()
             .map(|(&name, kind)| (name, kind.as_ref()))
             .collect();
-        let mesh_identity = self.mesh_identity().await?;
+        let context = Context {
+            mesh_identity: self.mesh_identity().await?,
+            ..self.context.clone()
+        };
         let plan = plan::plan(plan::Input {
             id: Uuid::new_v4(),
             now: self.clock.now(),
-            context: self.context.clone(),
+            context,
             options,
             desired,
             observed: &observed,
             last: &applied.unwrap_or_default(),
             interrupted,
-            mesh_identity: mesh_identity.as_deref(),
             kinds: &kinds,
         })?;
         Ok((plan, observed))
@@ -273,7 +275,8 @@ impl Hold<'_> {
             .filter(|&fleet| saved.fleets.get(fleet) != fresh.fleets.get(fleet))
             .map(|fleet| format!("fleet `{fleet}`"))
             .collect();
-        if saved.objects != fresh.objects {
+        let is_elsewhere = saved.context.mesh_identity != fresh.context.mesh_identity;
+        if is_elsewhere || saved.objects != fresh.objects {
             outdated.insert("the mesh".to_owned());
         }
         Ok(outdated)
@@ -415,10 +418,8 @@ impl Hold<'_> {
         };
         let has_objects = !applied.objects.is_empty();
         applied.mesh = plan.context.mesh_name.clone().filter(|_| has_objects);
-        applied.mesh_identity = match has_objects {
-            true => self.engine.mesh_identity().await?,
-            false => None,
-        };
+        let identity = plan.context.mesh_identity.clone();
+        applied.mesh_identity = identity.filter(|_| has_objects);
         Ok((last.unwrap_or_default() != applied).then_some(applied))
     }
 

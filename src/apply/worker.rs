@@ -186,12 +186,11 @@ impl Worker {
                 timeout,
             } => {
                 let side = self.fleet(fleet)?.side().ok_or_else(|| gone(fleet))?;
-                let kind = self.connections.kind(scope)?;
                 let machines = self.addressed(self.created(of), scope, *timeout).await?;
                 let entries: Vec<_> = machines
                     .iter()
                     .filter_map(|machine| {
-                        let locality = kind.locality(scope, &machine.zone);
+                        let locality = scope.locality(&machine.zone);
                         objects::entry(stack, fleet, side, machine, locality)
                     })
                     .collect();

@@ -215,6 +215,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
         let simulated = own.join("simulated");
         return Context {
             ledger: file_url(&simulated.join("ledger")),
+            mesh_identity: None,
             mesh_name: mesh.as_ref().map(|_| "the simulated mesh".to_owned()),
             mesh: mesh.map(|_| Target::Manifests(simulated.join("mesh"))),
             simulate: true,
@@ -228,6 +229,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
     Context {
         ledger,
         mesh,
+        mesh_identity: None,
         mesh_name: spec.mesh.as_ref().map(mesh::name),
         simulate: false,
         sim_cloud: own.join("cloud"),

@@ -120,6 +120,9 @@ pub struct Context {
     /// The same in the file's words, which are the same wherever the file lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_name: Option<String>,
+    /// What tells the mesh from others of the same name; known once it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_identity: Option<String>,
     /// Whether the clouds are simulated.
     pub simulate: bool,
     /// The folder of the simulated cloud.

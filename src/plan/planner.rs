@@ -35,8 +35,6 @@ pub struct Input<'a> {
     pub observed: &'a Observed,
     /// What the last finished run asked for.
     pub last: &'a Applied,
-    /// What tells the mesh from others of the same name.
-    pub mesh_identity: Option<&'a str>,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
     /// The pure halves of the providers, by name.
@@ -179,8 +177,11 @@ fn check_mesh(input: &Input<'_>) -> Result<(), PlanError> {
         ..
     } = input.last;
     let now = &input.context.mesh_name;
-    if let (Some(was), Some(is), false) = (mesh_identity, input.mesh_identity, objects.is_empty())
-        && was != is
+    if let (Some(was), Some(is), false) = (
+        mesh_identity,
+        &input.context.mesh_identity,
+        objects.is_empty(),
+    ) && was != is
     {
         return Err(PlanError::OtherCluster {
             name: now.clone().unwrap_or_default(),
@@ -374,8 +375,7 @@ fn plan_mesh(
                 if outcome.is_none_or(|outcome| !outcome.staying.contains(&machine.name)) {
                     continue;
                 }
-                let kind = input.kinds.get(observed.scope.provider.as_str());
-                let locality = kind.and_then(|k| k.locality(&observed.scope, &machine.zone));
+                let locality = observed.scope.locality(&machine.zone);
                 match objects::entry(stack, fleet, side, machine, locality) {
                     Some(entry) if machine.is_available() || side.enters_early() => {
                         wanted.insert(entry.reference.clone(), entry);

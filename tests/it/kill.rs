@@ -305,8 +305,24 @@ impl Series {
         }
         let plan = self.sandbox.meshvm("plan --detailed-exitcode");
         if plan.code != Some(0) {
+            self.note(self.remembered());
             self.fail(&plan.all());
         }
+    }
+
+    /// Returns what the ledger remembers, and what the cloud says of each machine now.
+    fn remembered(&self) -> String {
+        let mut text = String::new();
+        for (name, bytes) in self.sandbox.files() {
+            if name.starts_with(".meshvm/shop/runs/") && !name.ends_with("plan") {
+                let journal = String::from_utf8_lossy(&bytes).into_owned();
+                text.push_str(&format!("{name}: {journal}\n"));
+            }
+        }
+        for machine in self.sandbox.cloud().machines().unwrap() {
+            text.push_str(&format!("{machine:?}\n"));
+        }
+        text
     }
 
     /// Destroys, killed a few times, after which nothing may be left.

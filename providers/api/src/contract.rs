@@ -73,12 +73,6 @@ pub trait Kind: Send + Sync {
     /// engine's, as are attributes named `userData`, `scope` and `labels.…`.
     fn compare(&self, template: &Template, machine: &Machine) -> Vec<Difference>;
 
-    /// Returns where a zone is, as region/zone, by which a mesh prefers what is near; `None` where
-    /// there are no regions.
-    fn locality(&self, _scope: &crate::template::Scope, _zone: &str) -> Option<String> {
-        None
-    }
-
     /// Connects to a scope. Makes no change and creates nothing remote.
     ///
     /// # Errors

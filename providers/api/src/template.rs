@@ -19,6 +19,18 @@ pub struct Scope {
     pub key: BTreeMap<String, String>,
 }
 
+impl Scope {
+    /// The name of the part of the key that is a region.
+    pub const REGION: &'static str = "region";
+
+    /// Returns where a zone is, as region/zone, by which a mesh prefers what is near; `None` where
+    /// there are no regions.
+    pub fn locality(&self, zone: &str) -> Option<String> {
+        let region = self.key.get(Self::REGION)?;
+        Some(format!("{region}/{zone}"))
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.provider)?;

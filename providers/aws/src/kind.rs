@@ -82,11 +82,6 @@ impl Kind for AwsKind {
         compare::compare(template, machine)
     }
 
-    fn locality(&self, scope: &Scope, zone: &str) -> Option<String> {
-        let region = scope.key.get("region")?;
-        Some(format!("{region}/{zone}"))
-    }
-
     async fn open(
         &self,
         _: Option<&Template>,

@@ -313,7 +313,7 @@ impl AwsSettings {
 }
 
 /// The keys of a scope.
-pub(crate) const REGION: &str = "region";
+pub(crate) const REGION: &str = Scope::REGION;
 /// The address of the service.
 pub(crate) const ENDPOINT: &str = "endpoint";
 /// The profile of the AWS configuration.

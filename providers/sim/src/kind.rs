@@ -72,11 +72,6 @@ impl Kind for SimKind {
         compare(template, machine)
     }
 
-    fn locality(&self, scope: &Scope, zone: &str) -> Option<String> {
-        let region = scope.key.get("region")?;
-        Some(format!("{region}/{zone}"))
-    }
-
     async fn open(
         &self,
         _: Option<&Template>,

@@ -72,7 +72,7 @@ impl SimSettings {
     pub fn scope(&self) -> Scope {
         Scope {
             provider: NAME.to_owned(),
-            key: BTreeMap::from([("region".to_owned(), self.region.clone())]),
+            key: BTreeMap::from([(Scope::REGION.to_owned(), self.region.clone())]),
         }
     }
 

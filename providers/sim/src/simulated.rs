@@ -66,10 +66,6 @@ where
         self.inner.compare(template, machine)
     }
 
-    fn locality(&self, scope: &Scope, zone: &str) -> Option<String> {
-        self.inner.locality(scope, zone)
-    }
-
     async fn open(
         &self,
         _: Option<&Template>,

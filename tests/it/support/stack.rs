@@ -198,6 +198,7 @@ impl World {
                 mesh: mesh.map(Target::Manifests),
                 simulate: false,
                 mesh_name: None,
+                mesh_identity: None,
                 sim_cloud: PathBuf::new(),
             },
             clock: Clock::new(second),

@@ -119,7 +119,13 @@ impl World {
             };
             let own = objects::of_fleet(STACK, name, side);
             let entries = of_fleet(machines, name).filter_map(|machine| {
-                objects::entry(STACK, name, side, machine, locality(fleet, machine))
+                objects::entry(
+                    STACK,
+                    name,
+                    side,
+                    machine,
+                    fleet.template.scope.locality(&machine.zone),
+                )
             });
             own.into_iter().chain(entries).for_each(&mut want);
         }
@@ -129,7 +135,7 @@ impl World {
             let now = machines.iter().find(|now| now.id == machine.id);
             let is_free = now.is_some_and(|now| !now.labels.contains_key(labels::STACK));
             if let (Some(side), true) = (side, is_free) {
-                let locality = fleet.and_then(|fleet| locality(fleet, machine));
+                let locality = fleet.and_then(|fleet| fleet.template.scope.locality(&machine.zone));
                 let entry = objects::entry(STACK, name, side, machine, locality);
                 want(entry.unwrap().released());
             }
@@ -265,10 +271,4 @@ fn read_all(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, String>) {
             found.insert(path.clone(), fs::read_to_string(root.join(path)).unwrap());
         }
     }
-}
-
-/// Returns where the simulated cloud says that a machine of a fleet is.
-fn locality(fleet: &DesiredFleet, machine: &Machine) -> Option<String> {
-    let region = fleet.template.scope.key.get("region")?;
-    Some(format!("{region}/{}", machine.zone))
 }

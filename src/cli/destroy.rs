@@ -13,6 +13,9 @@ pub struct DestroyArgs {
     /// Delete this fleet only; may be repeated
     #[arg(long, value_name = "FLEET")]
     target: Vec<String>,
+    /// Go on though the cluster is another than the one with the stack's objects; those stay there
+    #[arg(long)]
+    another_cluster: bool,
     #[command(flatten)]
     how: RunOptions,
 }
@@ -22,6 +25,7 @@ pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Resu
     let options = Options {
         targets: args.target.iter().cloned().collect(),
         destroy: true,
+        another_cluster: args.another_cluster,
         ..Options::default()
     };
     let origin = Origin::File(Box::new(loaded), options);

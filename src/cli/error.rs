@@ -158,8 +158,8 @@ fn plan_hint(error: &PlanError) -> Option<String> {
                 .to_owned(),
         ),
         PlanError::OtherCluster { .. } => Some(
-            "name the cluster's context as `mesh.kubernetes.context`, so that whichever is current \
-             does not matter"
+            "name the right cluster's context as `mesh.kubernetes.context`; where the cluster was made \
+             anew, go on with --another-cluster"
                 .to_owned(),
         ),
         PlanError::MissingProvider(..) => {

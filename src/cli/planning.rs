@@ -37,6 +37,9 @@ pub struct PlanOptions {
     /// Let a machine go without deleting it, by name or id; may be repeated
     #[arg(long, value_name = "MACHINE")]
     forget: Vec<String>,
+    /// Go on though the cluster is another than the one with the stack's objects; those stay there
+    #[arg(long)]
+    another_cluster: bool,
 }
 
 impl PlanOptions {
@@ -65,6 +68,7 @@ impl PlanOptions {
             forget: set(&self.forget),
             destroy: false,
             refresh_only: false,
+            another_cluster: self.another_cluster,
         })
     }
 
@@ -75,8 +79,13 @@ impl PlanOptions {
             replace,
             adopt,
             forget,
+            another_cluster,
         } = self;
-        target.is_empty() && replace.is_empty() && adopt.is_empty() && forget.is_empty()
+        target.is_empty()
+            && replace.is_empty()
+            && adopt.is_empty()
+            && forget.is_empty()
+            && !another_cluster
     }
 }
 

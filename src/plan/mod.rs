@@ -145,6 +145,9 @@ pub struct Options {
     pub destroy: bool,
     /// Only look for drift.
     pub refresh_only: bool,
+    /// Go on in another cluster than the one that has the stack's objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub another_cluster: bool,
 }
 
 impl Options {

@@ -182,6 +182,7 @@ fn check_mesh(input: &Input<'_>) -> Result<(), PlanError> {
         &input.context.mesh_identity,
         objects.is_empty(),
     ) && was != is
+        && !input.options.another_cluster
     {
         return Err(PlanError::OtherCluster {
             name: now.clone().unwrap_or_default(),

@@ -283,7 +283,21 @@ async fn another_cluster_of_the_same_name_is_not_taken_for_the_stacks() {
         );
     }
     assert_eq!(names(&other, "v1", "ServiceAccount").await, [""; 0]);
-    run(&ground, &sandbox, "destroy -y").await.exits(0);
+    run(&ground, &sandbox, "plan --out saved.json --var replicas=1")
+        .await
+        .exits(0);
+    run(&other, &sandbox, "apply saved.json").await.exits(4);
+
+    // A cluster that was made anew is another, and the stack can go on in it.
+    let sidecars = other.sidecars();
+    run(&other, &sandbox, "apply -y --another-cluster")
+        .await
+        .exits(0);
+    drop(sidecars);
+    run(&other, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
+    run(&other, &sandbox, "destroy -y").await.exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -132,6 +132,22 @@ impl Ground {
         }))
     }
 
+    /// Waits until every entry that waits for its health has got it.
+    pub async fn reported(&self) {
+        let api = self.api("networking.istio.io/v1", "WorkloadEntry", Some(NAMESPACE));
+        for _ in 0..200 {
+            let entries = api.list(&ListParams::default()).await.unwrap().items;
+            let mut checked = entries
+                .iter()
+                .filter(|entry| entry.annotations().contains_key(HEALTH_CHECKED));
+            if checked.all(|entry| entry.data.get("status").is_some()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nobody reports the health of some entry");
+    }
+
     /// Makes a service account without any role.
     async fn user(&self) {
         self.create(json!({

@@ -293,6 +293,7 @@ async fn another_cluster_of_the_same_name_is_not_taken_for_the_stacks() {
     run(&other, &sandbox, "apply -y --another-cluster")
         .await
         .exits(0);
+    other.reported().await;
     drop(sidecars);
     run(&other, &sandbox, "plan --detailed-exitcode")
         .await

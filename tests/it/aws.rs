@@ -5,4 +5,5 @@ mod crash;
 mod ground;
 mod kill;
 mod ledger;
+mod scale;
 mod stack;

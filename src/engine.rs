@@ -156,7 +156,10 @@ impl Engine {
         memory: &Memory,
         interrupted: bool,
     ) -> Result<(Plan, Observed), EngineError> {
-        self.resolve(&mut desired).await?;
+        // What goes needs no image: one that is withdrawn keeps nobody from destroying.
+        if !options.destroy {
+            self.resolve(&mut desired).await?;
+        }
         let mut scopes = self.ledger.scopes().await?;
         scopes.extend(
             desired

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use meshvm_provider_api::labels::{self, Ownership};
-use meshvm_provider_api::{Info, Machine, MachineId, Provider, ProviderError, Query, Scope};
+use meshvm_provider_api::{Info, Machine, MachineId, Power, Provider, ProviderError, Query, Scope};
 use thiserror::Error;
 
 use crate::mesh::{Backend, MACHINE_LABEL, MeshError, MeshState};
@@ -141,7 +141,9 @@ async fn observe_scope(
         None => Vec::new(),
     };
     // Either listing may be late with an adoption that was done already.
-    adoptable.retain(|machine| seen.iter().all(|own| own.id != machine.id));
+    adoptable.retain(|machine| {
+        machine.power != Power::Gone && seen.iter().all(|own| own.id != machine.id)
+    });
     let is_own = |machine: &mut Machine| is_of(request.stack, machine);
     seen.extend(adoptable.extract_if(.., is_own));
     let placed = |machines: Vec<Machine>| {
@@ -231,13 +233,22 @@ impl Late {
             for id in self.wanted.keys() {
                 known.remove(id);
             }
+            let mut gone = BTreeSet::new();
             for machine in provider.observe(&query).await? {
-                if is_of(stack, &machine) {
+                if machine.power == Power::Gone {
+                    gone.insert(machine.id);
+                } else if is_of(stack, &machine) {
                     known.insert(machine.id.clone(), machine);
                 }
             }
             self.wanted
                 .retain(|id, wanted| match (wanted, known.get(id)) {
+                    // Whatever was done to it: the cloud says how that ended.
+                    (Wanted::Look(_), None) if gone.contains(id) => false,
+                    (Wanted::Gone { since, .. }, None) if gone.contains(id) => {
+                        happened.expect_gone(id, *since);
+                        false
+                    }
                     (Wanted::Look(look), Some(machine)) if look.is_of(machine) => {
                         happened.expect(id, std::mem::take(look));
                         // The plan counts on it, so a later listing may not fall behind it.

@@ -106,8 +106,8 @@ pub trait Provider: Send + Sync {
     /// Lists machines, in as few requests as the cloud allows.
     ///
     /// A listing may lag behind changes by the provider's `listing_lag`.
-    /// Machines that are gone, or going for good, are left out; machines asked
-    /// for by id that do not exist are left out too.
+    /// Machines that are gone, or going for good, are left out; so are machines asked for by
+    /// id that do not exist, unless the cloud still says that they are [`Power::Gone`](crate::Power::Gone).
     ///
     /// # Errors
     /// Transient classes, and `PermissionDenied`.

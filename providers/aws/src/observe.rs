@@ -106,7 +106,11 @@ pub(crate) async fn machines(
         futures::try_join!(self::instances(client, which), self::impaired(client))?;
     let mut machines: Vec<Machine> = instances
         .iter()
-        .filter_map(|instance| machine::of(instance, &impaired))
+        .filter_map(|instance| match which {
+            Which::Tagged(_, _) => machine::of(instance, &impaired),
+            // Of a machine that somebody names, it says more to be gone than not to be shown.
+            Which::Ids(_) => machine::seen(instance, &impaired),
+        })
         .collect();
     let is_asked = |machine: &Machine| {
         let launch = machine.labels.get(tags::LAUNCH);

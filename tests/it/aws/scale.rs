@@ -75,12 +75,13 @@ fn what_is_done_to_five_hundred_machines_takes_a_handful_of_calls() {
         ("GetParameter", 1),
         ("DescribeImages", 1),
         ("DescribeSubnets", 2),
-        ("DescribeInstances", 1),
-        ("DescribeInstanceStatus", 1),
+        // The machine is asked for by its id as well: it was there a moment ago.
+        ("DescribeInstances", 2),
+        ("DescribeInstanceStatus", 2),
         ("DescribeInstanceTypes", 1),
         ("ListServiceQuotas", 1),
     ];
-    assert_at_most("plan with one machine gone", &ground.calls(), 9, &most);
+    assert_at_most("plan with one machine gone", &ground.calls(), 10, &most);
     ground.meshvm("apply -y").exits(0);
     assert_eq!(ground.instances().len(), MACHINES as usize);
     ground.calls();
@@ -91,11 +92,11 @@ fn what_is_done_to_five_hundred_machines_takes_a_handful_of_calls() {
         ("GetParameter", 1),
         ("DescribeImages", 1),
         ("DescribeSubnets", 1),
-        ("DescribeInstances", 25),
-        ("DescribeInstanceStatus", 8),
-        ("CreateTags", 6),
+        ("DescribeInstances", 9),
+        ("DescribeInstanceStatus", 3),
+        ("CreateTags", 2),
     ];
-    assert_at_most("another tag on all", &ground.calls(), 40, &most);
+    assert_at_most("another tag on all", &ground.calls(), 15, &most);
     let teams: BTreeSet<String> = ground
         .instances()
         .into_iter()

@@ -9,7 +9,9 @@ use crate::tags::{self, Launch};
 
 /// The image's id.
 pub(crate) const IMAGE: &str = "image";
-/// The hash of what the image was found by.
+/// The image's name, for people: machines do not show it, and are not compared by it.
+pub(crate) const IMAGE_NAME: &str = "imageName";
+/// What the image was found by; of machines, a hash of that.
 pub(crate) const IMAGE_SOURCE: &str = "imageSource";
 /// The instance types: the machine has one of them.
 pub(crate) const INSTANCE_TYPE: &str = "instanceType";
@@ -71,14 +73,16 @@ pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
             all.insert(name.to_owned(), value);
         }
     };
+    let found = recipe.found.as_ref();
     match image.source() {
         None => add(IMAGE, Some(json!(image.to_string()))),
-        Some(source) => {
-            add(IMAGE_SOURCE, Some(json!(source)));
-            let found = recipe.found.as_ref();
+        Some(_) => {
+            add(IMAGE_SOURCE, Some(json!(image.to_string())));
             add(IMAGE, found.map(|found| json!(found.image)));
         }
     }
+    let name = found.and_then(|found| found.image_name.as_ref());
+    add(IMAGE_NAME, name.map(|name| json!(name)));
     add("keyPair", key_pair.as_ref().map(|name| json!(name)));
     if !security_groups.is_empty() {
         let mut groups = security_groups.clone();

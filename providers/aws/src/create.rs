@@ -36,7 +36,7 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
     let request = request_hash(batch)?;
     let count = usize::try_from(batch.count).unwrap_or(usize::MAX);
     // What is listed may be less than there is, never more.
-    let which = Which::Tagged(labels::BATCH, batch.key.to_string());
+    let which = Which::tagged(labels::BATCH, &batch.key.to_string());
     let listed = observe::instances(client, &which).await?;
     is_of_request(&listed, &request)?;
     if listed.len() >= count {

@@ -13,6 +13,8 @@ use crate::policy::Action;
 
 /// The same client token with other parameters.
 pub(crate) const TOKEN_MISMATCH: &str = "IdempotentParameterMismatch";
+/// A dry run would have succeeded.
+pub(crate) const DRY_RUN: &str = "DryRunOperation";
 /// The zone does not have the type.
 pub(crate) const UNSUPPORTED: &str = "Unsupported";
 
@@ -137,9 +139,10 @@ fn class_of(code: &str, status: u16) -> ErrorClass {
         code if code.ends_with("LimitExceeded") || code.ends_with("CountExceeded") => {
             ErrorClass::Quota
         }
-        code if code.ends_with("NotFound") || code == "InvalidAMIID.Unavailable" => {
+        "InvalidAMIID.Unavailable" | "NoSuchEntity" | "NoSuchResourceException" => {
             ErrorClass::NotFound
         }
+        code if code.ends_with("NotFound") => ErrorClass::NotFound,
         code if code.starts_with("Invalid") => ErrorClass::Invalid,
         _ => match status {
             429 => ErrorClass::Throttled,
@@ -236,6 +239,8 @@ mod tests {
             ("InvalidClientTokenId", 403, ErrorClass::PermissionDenied),
             ("InvalidInstanceID.NotFound", 400, ErrorClass::NotFound),
             ("ParameterNotFound", 400, ErrorClass::NotFound),
+            ("NoSuchEntity", 404, ErrorClass::NotFound),
+            ("NoSuchResourceException", 400, ErrorClass::NotFound),
             ("InvalidAMIID.Malformed", 400, ErrorClass::Invalid),
             ("InvalidParameterValue", 400, ErrorClass::Invalid),
             (TOKEN_MISMATCH, 400, ErrorClass::Conflict),

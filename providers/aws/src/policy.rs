@@ -21,6 +21,10 @@ pub enum Action {
     DescribeInstanceTypes,
     /// Tells the networks of groups.
     DescribeSecurityGroups,
+    /// Tells whether an instance profile exists.
+    GetInstanceProfile,
+    /// Tells how many vCPUs the account may have.
+    GetServiceQuota,
     /// Makes machines.
     RunInstances,
     /// Starts machines.
@@ -46,7 +50,7 @@ pub enum Action {
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 18] = [
+pub const ACTIONS: [Action; 20] = [
     Action::DescribeInstances,
     Action::DescribeInstanceStatus,
     Action::DescribeVolumes,
@@ -54,6 +58,8 @@ pub const ACTIONS: [Action; 18] = [
     Action::DescribeSubnets,
     Action::DescribeInstanceTypes,
     Action::DescribeSecurityGroups,
+    Action::GetInstanceProfile,
+    Action::GetServiceQuota,
     Action::RunInstances,
     Action::StartInstances,
     Action::StopInstances,
@@ -78,6 +84,8 @@ impl Action {
             Self::DescribeSubnets => "DescribeSubnets",
             Self::DescribeInstanceTypes => "DescribeInstanceTypes",
             Self::DescribeSecurityGroups => "DescribeSecurityGroups",
+            Self::GetInstanceProfile => "GetInstanceProfile",
+            Self::GetServiceQuota => "GetServiceQuota",
             Self::RunInstances => "RunInstances",
             Self::StartInstances => "StartInstances",
             Self::StopInstances => "StopInstances",
@@ -96,6 +104,8 @@ impl Action {
     pub fn right(self) -> String {
         let service = match self {
             Self::GetParameter => "ssm",
+            Self::GetInstanceProfile => "iam",
+            Self::GetServiceQuota => "servicequotas",
             Self::GetCallerIdentity | Self::DecodeAuthorizationMessage => "sts",
             Self::DescribeInstances
             | Self::DescribeInstanceStatus
@@ -133,6 +143,8 @@ impl Action {
             | Self::DescribeSubnets
             | Self::DescribeInstanceTypes
             | Self::DescribeSecurityGroups
+            | Self::GetInstanceProfile
+            | Self::GetServiceQuota
             | Self::GetParameter
             | Self::GetCallerIdentity
             | Self::DecodeAuthorizationMessage => Reach::Reading,

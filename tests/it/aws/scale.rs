@@ -57,7 +57,7 @@ fn what_is_done_to_five_hundred_machines_takes_a_handful_of_calls() {
         ("DescribeInstanceTypes", 1),
         ("DescribeInstances", 10),
         ("DescribeInstanceStatus", 4),
-        ("ListServiceQuotas", 1),
+        ("GetServiceQuota", 1),
         ("RunInstances", 3),
     ];
     assert_at_most("first apply", &made, 25, &most);
@@ -79,7 +79,7 @@ fn what_is_done_to_five_hundred_machines_takes_a_handful_of_calls() {
         ("DescribeInstances", 2),
         ("DescribeInstanceStatus", 2),
         ("DescribeInstanceTypes", 1),
-        ("ListServiceQuotas", 1),
+        ("GetServiceQuota", 1),
     ];
     assert_at_most("plan with one machine gone", &ground.calls(), 10, &most);
     ground.meshvm("apply -y").exits(0);

@@ -1,5 +1,6 @@
 //! The provider against a server that speaks EC2's API, behind a proxy with EC2's manners.
 
+mod check;
 mod conformance;
 mod create;
 mod ground;

@@ -3,6 +3,7 @@
 mod adopt;
 mod crash;
 mod ground;
+mod group;
 mod kill;
 mod ledger;
 mod scale;

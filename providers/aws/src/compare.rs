@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::attributes::{
     IMAGE, IMAGE_NAME, IMAGE_SOURCE, INSTANCE_PROFILE, INSTANCE_TYPE, METADATA_HOP_LIMIT,
-    METADATA_TOKENS, SECURITY_GROUPS, SUBNETS, TAG, TERMINATION_PROTECTION,
+    METADATA_TOKENS, OWNED_GROUP, SECURITY_GROUPS, SUBNETS, TAG, TERMINATION_PROTECTION,
 };
 use crate::recipe::Recipe;
 use crate::settings::{AwsSettings, ImagePolicy};
@@ -47,9 +47,11 @@ pub(crate) fn compare(template: &Template, machine: &Machine) -> Vec<Difference>
 /// Returns what it takes to change an attribute.
 pub(crate) fn mutability(attribute: &str) -> Mutability {
     match attribute {
-        SECURITY_GROUPS | TERMINATION_PROTECTION | METADATA_TOKENS | METADATA_HOP_LIMIT => {
-            Mutability::InPlace
-        }
+        SECURITY_GROUPS
+        | OWNED_GROUP
+        | TERMINATION_PROTECTION
+        | METADATA_TOKENS
+        | METADATA_HOP_LIMIT => Mutability::InPlace,
         tag if tag.starts_with(TAG) => Mutability::InPlace,
         INSTANCE_TYPE => Mutability::Restart,
         // An attribute that is not known here is another version's: only a new machine is sure.
@@ -161,6 +163,11 @@ mod tests {
             (
                 json!({"securityGroups": ["sg-1"]}),
                 SECURITY_GROUPS,
+                InPlace,
+            ),
+            (
+                json!({"securityGroup": {"owned": {"ports": [80], "from": ["sg-1"]}}}),
+                OWNED_GROUP,
                 InPlace,
             ),
             (

@@ -13,6 +13,14 @@ use crate::policy::Action;
 
 /// The same client token with other parameters.
 pub(crate) const TOKEN_MISMATCH: &str = "IdempotentParameterMismatch";
+/// A network has a security group of that name already.
+pub(crate) const DUPLICATE_GROUP: &str = "InvalidGroup.Duplicate";
+/// A security group has that rule already.
+pub(crate) const DUPLICATE_RULE: &str = "InvalidPermission.Duplicate";
+/// There is no such security group.
+pub(crate) const NO_GROUP: &str = "InvalidGroup.NotFound";
+/// Something else needs it.
+pub(crate) const DEPENDENCY: &str = "DependencyViolation";
 /// A dry run would have succeeded.
 pub(crate) const DRY_RUN: &str = "DryRunOperation";
 /// The zone does not have the type.
@@ -125,7 +133,9 @@ fn class_of(code: &str, status: u16) -> ErrorClass {
         | "IncorrectInstanceState"
         | "IncorrectState"
         | "OperationNotPermitted"
-        | "DependencyViolation" => ErrorClass::Conflict,
+        | DUPLICATE_GROUP
+        | DUPLICATE_RULE
+        | DEPENDENCY => ErrorClass::Conflict,
         UNSUPPORTED
         | "UnsupportedOperation"
         | "UnsupportedHibernationConfiguration"

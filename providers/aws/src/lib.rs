@@ -18,6 +18,7 @@ mod create;
 mod delete;
 mod doctor;
 mod error;
+mod group;
 mod kind;
 mod launch;
 mod machine;

@@ -7,9 +7,10 @@ use futures::future::try_join_all;
 use meshvm_provider_api::{Labels, Machine, MachineId, ProviderError, labels};
 
 use crate::client::Client;
+use crate::group;
 use crate::machine;
 use crate::policy::Action;
-use crate::tags::{self, Launch};
+use crate::tags::Launch;
 
 /// The most machines of a page
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>).
@@ -139,12 +140,19 @@ pub(crate) async fn machines(
             Which::Ids(_) => machine::seen(instance, &impaired),
         })
         .collect();
-    let is_asked = |machine: &Machine| {
-        let launch = machine.labels.get(tags::LAUNCH);
-        launch.is_some_and(|value| Launch::read(value).has_volumes)
+    let launches = || {
+        let machines = machines.iter();
+        machines.map(|machine| Launch::of_tags(&machine.labels))
     };
-    // Most fleets leave volumes to the image, and need no such listing.
-    if machines.iter().any(is_asked) {
+    // Most fleets leave volumes to the image and groups to others, and need no such listing.
+    let (has_group, has_volumes) = (
+        launches().any(|launch| launch.has_group),
+        launches().any(|launch| launch.has_volumes),
+    );
+    if has_group {
+        group::add_owned(client, &mut machines).await?;
+    }
+    if has_volumes {
         let roots: BTreeMap<String, String> = instances
             .iter()
             .filter_map(|instance| {

@@ -25,6 +25,14 @@ pub enum Action {
     GetInstanceProfile,
     /// Tells how many vCPUs the account may have.
     GetServiceQuota,
+    /// Makes a fleet's own security group.
+    CreateSecurityGroup,
+    /// Lets in by a fleet's own group.
+    AuthorizeSecurityGroupIngress,
+    /// Lets in no longer.
+    RevokeSecurityGroupIngress,
+    /// Ends a fleet's own group.
+    DeleteSecurityGroup,
     /// Makes machines.
     RunInstances,
     /// Starts machines.
@@ -50,7 +58,7 @@ pub enum Action {
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 20] = [
+pub const ACTIONS: [Action; 24] = [
     Action::DescribeInstances,
     Action::DescribeInstanceStatus,
     Action::DescribeVolumes,
@@ -60,6 +68,10 @@ pub const ACTIONS: [Action; 20] = [
     Action::DescribeSecurityGroups,
     Action::GetInstanceProfile,
     Action::GetServiceQuota,
+    Action::CreateSecurityGroup,
+    Action::AuthorizeSecurityGroupIngress,
+    Action::RevokeSecurityGroupIngress,
+    Action::DeleteSecurityGroup,
     Action::RunInstances,
     Action::StartInstances,
     Action::StopInstances,
@@ -86,6 +98,10 @@ impl Action {
             Self::DescribeSecurityGroups => "DescribeSecurityGroups",
             Self::GetInstanceProfile => "GetInstanceProfile",
             Self::GetServiceQuota => "GetServiceQuota",
+            Self::CreateSecurityGroup => "CreateSecurityGroup",
+            Self::AuthorizeSecurityGroupIngress => "AuthorizeSecurityGroupIngress",
+            Self::RevokeSecurityGroupIngress => "RevokeSecurityGroupIngress",
+            Self::DeleteSecurityGroup => "DeleteSecurityGroup",
             Self::RunInstances => "RunInstances",
             Self::StartInstances => "StartInstances",
             Self::StopInstances => "StopInstances",
@@ -114,6 +130,10 @@ impl Action {
             | Self::DescribeSubnets
             | Self::DescribeInstanceTypes
             | Self::DescribeSecurityGroups
+            | Self::CreateSecurityGroup
+            | Self::AuthorizeSecurityGroupIngress
+            | Self::RevokeSecurityGroupIngress
+            | Self::DeleteSecurityGroup
             | Self::RunInstances
             | Self::StartInstances
             | Self::StopInstances
@@ -149,10 +169,13 @@ impl Action {
             | Self::GetCallerIdentity
             | Self::DecodeAuthorizationMessage => Reach::Reading,
             // Tags are set on what is being made, and on what is adopted: neither is owned yet.
-            Self::RunInstances | Self::CreateTags => Reach::Making,
+            Self::RunInstances | Self::CreateSecurityGroup | Self::CreateTags => Reach::Making,
             Self::StartInstances
             | Self::StopInstances
             | Self::TerminateInstances
+            | Self::AuthorizeSecurityGroupIngress
+            | Self::RevokeSecurityGroupIngress
+            | Self::DeleteSecurityGroup
             | Self::DeleteTags
             | Self::ModifyInstanceAttribute
             | Self::ModifyInstanceMetadataOptions => Reach::Owned,

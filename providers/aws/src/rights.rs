@@ -139,7 +139,7 @@ async fn run(client: &Client, stack: &str, template: &Template) -> Result<(), Pr
         return Ok(());
     };
     let tags = launch::tags(&recipe, &batch, "doctor");
-    let input = launch::request(&recipe, found, &batch, attempt, 1, &tags)?;
+    let input = launch::request(&recipe, found, &batch, attempt, 1, &tags, None)?;
     let call = || input.clone().dry_run(true).send_with(&client.ec2);
     dry(client, Action::RunInstances, call).await
 }

@@ -4,6 +4,7 @@ mod check;
 mod conformance;
 mod create;
 mod ground;
+mod group;
 mod observe;
 mod refusals;
 mod resolve;

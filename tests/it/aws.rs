@@ -4,6 +4,7 @@ mod adopt;
 mod crash;
 mod ground;
 mod group;
+mod image;
 mod kill;
 mod ledger;
 mod scale;

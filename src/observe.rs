@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use meshvm_provider_api::labels::{self, Ownership};
-use meshvm_provider_api::{Machine, MachineId, ProviderError, Query, Scope};
+use meshvm_provider_api::{Machine, MachineId, Power, ProviderError, Query, Scope};
 use thiserror::Error;
 
 use crate::mesh::{Backend, MACHINE_LABEL, MeshError, MeshState};
@@ -143,7 +143,9 @@ async fn observe_scope(
         None => Vec::new(),
     };
     // Either listing may be late with an adoption that was done already.
-    adoptable.retain(|machine| seen.iter().all(|own| own.id != machine.id));
+    adoptable.retain(|machine| {
+        machine.power != Power::Gone && seen.iter().all(|own| own.id != machine.id)
+    });
     let is_own = |machine: &mut Machine| is_of(request.stack, machine);
     seen.extend(adoptable.extract_if(.., is_own));
     let placed = |machines: Vec<Machine>| {

@@ -28,6 +28,6 @@ pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Resu
         another_cluster: args.another_cluster,
         ..Options::default()
     };
-    let origin = Origin::File(Box::new(loaded), options);
+    let origin = Origin::File(Box::new(loaded), options, Vec::new());
     planning::run(globals, origin, &args.how, "destroy", output).await
 }

@@ -97,8 +97,41 @@ async fn aws(desired: &Desired) -> Vec<Check> {
             detail,
             fix,
         });
+        let fleets = desired.fleets.values();
+        let mut templates = fleets.map(|fleet| &fleet.template);
+        if let Some(template) = templates
+            .find(|template| template.scope == *scope)
+            .filter(|_| ok)
+        {
+            checks.push(rights(&desired.stack, template).await);
+        }
     }
     checks
+}
+
+/// Tries what the credentials may do, with the template of one of the fleets.
+#[cfg(feature = "aws")]
+async fn rights(stack: &str, template: &meshvm_provider_api::Template) -> Check {
+    let (ok, detail, fix) = match meshvm_provider_aws::denied(stack, template).await {
+        Ok(denied) if denied.is_empty() => {
+            let detail = "every call that was tried is allowed".to_owned();
+            (true, detail, None)
+        }
+        Ok(denied) => {
+            let rights = denied.iter().map(|denied| denied.right.as_str());
+            let rights = rights.collect::<Vec<_>>().join(", ");
+            let fix = "allow them: `meshvm doctor --iam` prints the least policy";
+            (false, format!("may not {rights}"), Some(fix.to_owned()))
+        }
+        Err(error) => (false, chain(&error), error.hint.clone()),
+    };
+    Check {
+        about: template.scope.to_string(),
+        name: "rights".to_owned(),
+        ok,
+        detail,
+        fix,
+    }
 }
 
 #[cfg(not(feature = "aws"))]

@@ -4,10 +4,10 @@
 //! go back and forth meanwhile. So that it shows what was done last proves nothing while more
 //! than one thing was done lately.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use meshvm_provider_api::{Info, Machine, MachineId, Provider, ProviderError, Query};
+use meshvm_provider_api::{Info, Machine, MachineId, Power, Provider, ProviderError, Query};
 
 use super::is_of;
 use crate::observed::{Expectation, Expected};
@@ -112,12 +112,22 @@ impl Late {
             for id in wanted.keys() {
                 known.remove(id);
             }
+            let mut gone = BTreeSet::new();
             for machine in provider.observe(&query).await? {
-                if is_of(stack, &machine) {
+                if machine.power == Power::Gone {
+                    gone.insert(machine.id);
+                } else if is_of(stack, &machine) {
                     known.insert(machine.id.clone(), machine);
                 }
             }
             wanted.retain(|id, wanted| {
+                // Whatever was done to it: the cloud says how that ended.
+                if gone.contains(id) {
+                    if let Some(Begun::End(since)) = wanted.after {
+                        happened.expect_gone(id, since);
+                    }
+                    return false;
+                }
                 let machine = known.get(id);
                 match wanted.look_at(machine, look == info.polls) {
                     Verdict::Is(expectation) => happened.expect(id, expectation),

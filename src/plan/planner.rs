@@ -53,6 +53,12 @@ pub enum PlanError {
     /// A machine to adopt does not exist.
     #[error("there is no machine `{0}` to adopt where fleet `{1}` is")]
     NothingToAdopt(MachineId, String),
+    /// No machine to adopt has a tag.
+    #[error("there is no machine with the tag `{0}` to adopt where fleet `{1}` is")]
+    NothingTagged(String, String),
+    /// A machine is to be adopted into two fleets.
+    #[error("--adopt takes machine `{0}` into two fleets, `{1}` and `{2}`")]
+    TwoFleets(MachineId, String, String),
     /// A machine to adopt belongs to somebody.
     #[error("machine `{0}` belongs to stack `{1}` and cannot be adopted")]
     Owned(MachineId, String),
@@ -93,12 +99,15 @@ impl PlanError {
     /// Returns what of the stack the error is about; `None` when it is about this build.
     pub fn subject(&self) -> Option<String> {
         match self {
-            Self::UnknownFleet(fleet) => Some(format!("fleet `{fleet}`")),
+            Self::UnknownFleet(fleet) | Self::NothingTagged(_, fleet) => {
+                Some(format!("fleet `{fleet}`"))
+            }
             Self::UnknownMachine(machine)
             | Self::Contradiction(machine)
             | Self::NotTargeted(machine, _) => Some(format!("machine `{machine}`")),
             Self::NothingToAdopt(id, _)
             | Self::Owned(id, _)
+            | Self::TwoFleets(id, _, _)
             | Self::NotAdoptable(id, _, _)
             | Self::NoRoom(id, _) => Some(format!("machine `{id}`")),
             Self::MeshLeft { .. } | Self::OtherCluster { .. } => Some("the mesh".to_owned()),

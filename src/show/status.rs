@@ -233,6 +233,7 @@ fn state(machine: &MachineStatus) -> String {
         (Power::Starting, _) => paint(CHANGE, "starting"),
         (Power::Stopped, _) => paint(REMOVE, "stopped"),
         (Power::Broken, _) => paint(REMOVE, "broken"),
+        (Power::Gone, _) => paint(REMOVE, "gone"),
     }
 }
 

@@ -47,7 +47,8 @@ async fn the_least_policy_is_enough_and_less_is_refused() {
     let ground = Ground::before(proxy, credentials(&key, &secret)).await;
     let template = ground.template(&json!({"tags": {"a": "1"}})).await;
     let provider = ground.open(&template).await;
-    provider.prepare(&template, Effort::Make).await.unwrap();
+    let one = Effort::Check([(template.zones[0].clone(), 1)].into());
+    provider.prepare(&template, one).await.unwrap();
     let made = ground.make(&template, 1).await;
     let after =
         json!({"tags": {"b": "1"}, "instanceType": "c7g.large", "metadata": {"hopLimit": 3}});

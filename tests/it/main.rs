@@ -2,6 +2,8 @@
 
 #[cfg(all(feature = "aws", feature = "ledger-s3"))]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
 mod broken;
 mod cli;
 mod cluster;

@@ -1,0 +1,7 @@
+//! The program on a double of Azure Resource Manager.
+
+mod adopt;
+mod crash;
+mod ground;
+mod kill;
+mod stack;

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod crash;
+mod figures;
 mod ground;
 mod kill;
 mod stack;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_provider_api::{ErrorClass, Machine, MachineId, ProviderError, labels};
+use meshvm_provider_api::{ErrorClass, Machine, MachineId, Power, ProviderError, labels};
 use serde::de::DeserializeOwned;
 
 use crate::client::{Call, Client};
@@ -121,6 +121,13 @@ pub(crate) fn by_machine(interfaces: &[Interface]) -> BTreeMap<String, &Interfac
         .collect()
 }
 
+/// Returns whether a machine's interface will be listed; one of another group never is.
+fn is_to_come(client: &Client, vm: &Vm) -> bool {
+    let group = format!("{}/", client.place.group_path().to_ascii_lowercase());
+    let mut interfaces = vm.properties.network_profile.network_interfaces.iter();
+    interfaces.any(|it| it.id.to_ascii_lowercase().starts_with(&group))
+}
+
 /// Lists machines, with all that drift is judged by, and what is left of those that are gone.
 pub(crate) async fn machines(
     client: &Client,
@@ -138,7 +145,13 @@ pub(crate) async fn machines(
         .filter(|vm| which.holds(&vm.name, &vm.tags))
         .filter_map(|vm| {
             let name = vm.name.to_ascii_lowercase();
-            machine::of(vm, views.get(&name), by_machine.get(&name).copied())
+            let interface = by_machine.get(&name).copied();
+            let mut machine = machine::of(vm, views.get(&name), interface)?;
+            if machine.power == Power::Running && interface.is_none() && is_to_come(client, vm) {
+                // It runs, and nobody can be told where: the list of interfaces is late.
+                machine.power = Power::Starting;
+            }
+            Some(machine)
         })
         .collect();
     let left_over = interfaces.iter().filter(|interface| {

@@ -36,6 +36,7 @@ pub(crate) struct VmProperties {
     pub hardware_profile: Hardware,
     pub storage_profile: Storage,
     pub os_profile: Option<Os>,
+    pub network_profile: Network,
     pub security_profile: Option<Security>,
     pub priority: Option<String>,
     pub eviction_policy: Option<String>,
@@ -78,6 +79,13 @@ pub(crate) struct Disk {
     #[serde(rename = "diskSizeGB")]
     pub size: Option<u32>,
     pub managed_disk: Option<ManagedDisk>,
+}
+
+/// Its interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Network {
+    pub network_interfaces: Vec<Reference>,
 }
 
 /// The resource that a disk is.

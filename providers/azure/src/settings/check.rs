@@ -114,7 +114,7 @@ fn tags_of(settings: &AzureSettings, found: &mut Vec<Finding>) {
             .any(|prefix| lower.starts_with(prefix))
         {
             Some(format!("`{key}`: such names are Microsoft's own"))
-        } else if labels::ALL.iter().any(|it| own(it)) || tags::OWN.iter().any(|it| own(it)) {
+        } else if labels::ALL.iter().chain(&tags::OWN).any(own) {
             Some(format!("`{key}` is meshvm's own"))
         } else if key.contains(' ') {
             Some(format!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -24,6 +24,8 @@ impl Authority {
         if !made.certificate().exists() {
             let key = KeyPair::generate().expect("a key");
             let mut params = CertificateParams::new(Vec::new()).expect("no names");
+            let name = &mut params.distinguished_name;
+            name.push(DnType::CommonName, "authority of meshvm's tests");
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             let certificate = params.self_signed(&key).expect("an authority");
@@ -50,7 +52,11 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).expect("an authority");
         let own = KeyPair::generate().expect("a key");
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let leaf = CertificateParams::new(names).expect("two names");
+        let mut leaf = CertificateParams::new(names).expect("two names");
+        // One of the same name as its issuer would look like one that signed itself.
+        leaf.distinguished_name
+            .push(DnType::CommonName, "127.0.0.1");
+        leaf.use_authority_key_identifier_extension = true;
         let leaf = leaf.signed_by(&own, &issuer).expect("a certificate");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

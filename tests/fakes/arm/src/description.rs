@@ -61,6 +61,11 @@ static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| {
     serde_json::from_str(&text).expect("the description is of this version")
 });
 
+/// Returns the Python that has Microsoft's own clients.
+pub fn python() -> PathBuf {
+    folder().join("venv/bin/python")
+}
+
 /// Returns where the description and the vendor's clients are.
 pub(crate) fn folder() -> PathBuf {
     let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {

@@ -154,6 +154,11 @@ pub(crate) fn answer(
             reply.operation = None;
             reply
         }
+        "ResourceGroups.check_existence" => {
+            world.look_at(id);
+            let status = if world.get(id).is_some() { 204 } else { 404 };
+            Reply::of(status, None)
+        }
         "ResourceGroups.list" => {
             let groups = world
                 .resources

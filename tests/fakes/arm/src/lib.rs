@@ -15,6 +15,7 @@ mod machines;
 mod manners;
 mod networks;
 mod operations;
+mod rights;
 mod sealed;
 mod server;
 mod truth;
@@ -22,6 +23,7 @@ mod validate;
 mod world;
 
 pub use authority::Authority;
+pub use description::python;
 pub use manners::{Halt, Manners, Refusal, Way};
 pub use sealed::sealed;
 pub use server::Arm;

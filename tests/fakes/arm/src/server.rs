@@ -23,7 +23,8 @@ use crate::authority::Authority;
 use crate::description::{Description, Operation};
 use crate::handlers;
 use crate::manners::{Halt, Manners};
-use crate::world::{World, group_id, text};
+use crate::rights::{forbidden, is_allowed, linked};
+use crate::world::{World, group_id};
 use crate::{SECRET, SUBSCRIPTION, TENANT};
 
 /// A running double; it ends when this is dropped.
@@ -329,16 +330,6 @@ fn count(world: &mut World, name: &str, right: &str) {
     *world.rights.entry(right.to_owned()).or_default() += 1;
 }
 
-fn is_allowed(world: &World, right: &str) -> bool {
-    let role = world.manners.role.as_ref();
-    role.is_none_or(|role| role.iter().any(|it| it.eq_ignore_ascii_case(right)))
-}
-
-fn forbidden(right: &str) -> Reply {
-    let message = format!("The client does not have authorization to perform action '{right}'.");
-    Reply::error(403, "AuthorizationFailed", &message)
-}
-
 /// Refuses what is not looked into.
 fn refused(world: &mut World, asked: &Asked, operation: &Operation) -> Option<Reply> {
     let name = operation.name.as_str();
@@ -440,44 +431,6 @@ fn refused(world: &mut World, asked: &Asked, operation: &Operation) -> Option<Re
         &refusal.code,
         &refusal.message,
     ))
-}
-
-/// Returns the rights that a body needs on what it names, and on what it makes beside itself.
-fn linked(body: Option<&Value>) -> Vec<&'static str> {
-    let mut needed = Vec::new();
-    let Some(body) = body else {
-        return needed;
-    };
-    if body["identity"]["userAssignedIdentities"].is_object() {
-        needed.push("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action");
-    }
-    if text(body, "/properties/networkSecurityGroup/id").is_some() {
-        needed.push("Microsoft.Network/networkSecurityGroups/join/action");
-    }
-    let inline = &body["properties"]["networkProfile"]["networkInterfaceConfigurations"][0];
-    if inline.is_object() {
-        needed.push("Microsoft.Network/networkInterfaces/write");
-        needed.push("Microsoft.Network/networkInterfaces/join/action");
-        needed.push("Microsoft.Network/virtualNetworks/subnets/join/action");
-        needed.push("Microsoft.Compute/disks/write");
-        if inline["properties"]["networkSecurityGroup"].is_object() {
-            needed.push("Microsoft.Network/networkSecurityGroups/join/action");
-        }
-        let address = &inline["properties"]["ipConfigurations"][0]["properties"];
-        if address["publicIPAddressConfiguration"].is_object() {
-            needed.push("Microsoft.Network/publicIPAddresses/write");
-            needed.push("Microsoft.Network/publicIPAddresses/join/action");
-        }
-    }
-    if text(
-        body,
-        "/properties/storageProfile/osDisk/managedDisk/diskEncryptionSet/id",
-    )
-    .is_some()
-    {
-        needed.push("Microsoft.Compute/diskEncryptionSets/read");
-    }
-    needed
 }
 
 fn response(reply: &Reply, base: &str, manners: &Manners, path: &str) -> Response<Full<Bytes>> {

@@ -60,7 +60,7 @@ impl Provider for AzureProvider {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
         match effort {
-            Effort::Check(more) => check::template(&self.client, &template, more).await?,
+            Effort::Check(more) => check::template(&self.client, &template, &more).await?,
             // What a machine needs is made in its own call.
             Effort::Look | Effort::Make => {}
         }

@@ -39,6 +39,7 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
             let plan = read(path)?;
             check_simulated(globals, &plan)?;
             mesh::rights(&plan).await?;
+            mesh::still(&plan).await?;
             Origin::Saved(Box::new(plan))
         }
         None => {

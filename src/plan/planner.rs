@@ -474,11 +474,19 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
 /// Returns how many machines' entries the last finished run left, by fleet.
 fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
     let Applied {
-        replicas, objects, ..
+        replicas,
+        objects,
+        boots,
+        ..
     } = input.last;
+    let entered_by_itself = |fleet: &str| {
+        let from = boots.get(fleet)?.from.get("membership.autoRegister")?;
+        Some(from == "true")
+    };
     let was_member = |fleet: &str| {
         let side = input.desired.fleets.get(fleet)?.side()?;
-        Some(side.has_entries() && objects.contains(&objects::anchor_ref(fleet, side)))
+        let had_entries = side.has_entries() && entered_by_itself(fleet) != Some(true);
+        Some(had_entries && objects.contains(&objects::anchor_ref(fleet, side)))
     };
     replicas
         .iter()

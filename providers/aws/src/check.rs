@@ -1,7 +1,7 @@
 //! Looks whether the machines of a template can be had: all that is in the way, at once. Changes
 //! nothing.
 
-mod quota;
+pub(crate) mod quota;
 
 use std::collections::BTreeMap;
 
@@ -162,22 +162,30 @@ async fn used_up_subnets(
 
 /// Looks whether the instance profile exists; one that may not be looked at is taken to.
 async fn missing_profile(client: &Client, asked: &AwsSettings) -> Option<ProviderError> {
-    // Of an ARN, the name is the last part.
-    let name = asked.instance_profile.as_ref()?.rsplit('/').next()?;
-    let answer = client
-        .send(Action::GetInstanceProfile, || {
-            let call = client.iam.get_instance_profile();
-            call.instance_profile_name(name).send()
-        })
-        .await;
-    match answer {
+    let wanted = asked.instance_profile.as_ref()?;
+    match profile(client, wanted).await {
         Err(error) if error.class == ErrorClass::NotFound => {
-            let message = format!("there is no instance profile `{name}`");
+            let message = format!("there is no instance profile `{wanted}`");
             let error = ProviderError::new(ErrorClass::NotFound, message);
             Some(error.with_hint("`aws iam list-instance-profiles` lists those that there are"))
         }
         Err(error) if error.class == ErrorClass::PermissionDenied => None,
         Err(error) => Some(error),
-        Ok(_) => None,
+        Ok(()) => None,
     }
+}
+
+/// Asks for an instance profile, by name or ARN.
+///
+/// # Errors
+/// `NotFound` when it does not exist.
+pub(crate) async fn profile(client: &Client, wanted: &str) -> Result<(), ProviderError> {
+    // Of an ARN, the name is the last part.
+    let name = wanted.rsplit('/').next().unwrap_or_default();
+    let call = || {
+        let call = client.iam.get_instance_profile();
+        call.instance_profile_name(name).send()
+    };
+    let answer = client.send(Action::GetInstanceProfile, call).await;
+    answer.map(drop)
 }

@@ -135,7 +135,7 @@ async fn make(client: &Client, owner: Owner<'_>, vpc: &str) -> Result<String, Pr
     let call = || {
         let call = client.ec2.create_security_group();
         call.group_name(owner.group())
-            .description(format!("machines of fleet {}", owner.fleet))
+            .description(owner.fleet)
             .vpc_id(vpc)
             .tag_specifications(tags.clone())
             .send()

@@ -11,6 +11,7 @@ use meshvm_provider_api::{
 };
 use uuid::Uuid;
 
+use crate::check::{self, quota};
 use crate::client::Client;
 use crate::connect;
 use crate::error::{self, DRY_RUN};
@@ -45,6 +46,14 @@ pub async fn denied(stack: &str, template: &Template) -> Result<Vec<Denied>, Pro
     tried.add(volumes(&client).await)?;
     tried.add(types(&client).await)?;
     tried.add(groups(&client).await)?;
+    tried.add(quota::of_standard(&client).await)?;
+    let asked = Recipe::of(template)?.asked;
+    if let Some(profile) = &asked.instance_profile {
+        tried.add(check::profile(&client, profile).await)?;
+    }
+    if asked.security_group.is_some() {
+        tried.add(make_group(&client).await)?;
+    }
     let listed = observe::instances(&client, &observe::of_stack(stack)).await;
     let own = listed.as_ref().map_or(&[][..], Vec::as_slice).iter();
     let own = own.filter(|instance| crate::machine::of(instance, &[].into()).is_some());
@@ -162,6 +171,14 @@ async fn types(client: &Client) -> Result<(), ProviderError> {
 async fn groups(client: &Client) -> Result<(), ProviderError> {
     let call = || client.ec2.describe_security_groups().dry_run(true).send();
     dry(client, Action::DescribeSecurityGroups, call).await
+}
+
+async fn make_group(client: &Client) -> Result<(), ProviderError> {
+    let call = || {
+        let call = client.ec2.create_security_group().dry_run(true);
+        call.group_name(TRIED).description(TRIED).send()
+    };
+    dry(client, Action::CreateSecurityGroup, call).await
 }
 
 /// The tag of the tries, which are none.

@@ -127,7 +127,9 @@ fn a_plan_shows_the_image_and_a_saved_one_keeps_it() {
 #[test]
 fn the_doctor_names_what_the_identity_may_not_do_and_does_none_of_it() {
     let ground = Ground::new(Manners::default());
-    ground.write(&BTreeMap::from([("web", member("web", 1, &json!({})))]));
+    let owned = json!({"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}});
+    let block = json!({"securityGroup": owned});
+    ground.write(&BTreeMap::from([("web", member("web", 1, &block))]));
     ground.meshvm("apply -y").exits(0);
     let before = ground.instances();
     let rights = || {
@@ -143,6 +145,7 @@ fn the_doctor_names_what_the_identity_may_not_do_and_does_none_of_it() {
         "StopInstances",
         "TerminateInstances",
         "CreateTags",
+        "CreateSecurityGroup",
     ];
     for call in changing {
         let sent = ground.proxy.sent(call);
@@ -150,14 +153,19 @@ fn the_doctor_names_what_the_identity_may_not_do_and_does_none_of_it() {
         assert_eq!(sent[0]["DryRun"], "true", "{call}");
     }
     ground.proxy.behave(|now| {
-        for call in ["RunInstances", "TerminateInstances", "DescribeVolumes"] {
+        for call in [
+            "RunInstances",
+            "TerminateInstances",
+            "DescribeVolumes",
+            "GetServiceQuota",
+        ] {
             let refusal = Refusal::new(call, 403, "UnauthorizedOperation", "No.");
             now.refusals.push(refusal);
         }
     });
     let lacking = rights();
     assert_eq!(lacking["ok"], json!(false), "{lacking}");
-    let detail = "may not ec2:DescribeVolumes, ec2:RunInstances, ec2:TerminateInstances";
+    let detail = "may not ec2:DescribeVolumes, servicequotas:GetServiceQuota, ec2:RunInstances, ec2:TerminateInstances";
     assert_eq!(lacking["detail"], json!(detail));
     assert_eq!(
         ground.instances(),

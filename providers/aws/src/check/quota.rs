@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceTypeInfo};
+use aws_sdk_servicequotas::types::ServiceQuota;
 use meshvm_provider_api::{ErrorClass, ProviderError};
 
 use super::Growth;
@@ -93,14 +94,8 @@ pub(super) async fn exceeded(
     let needed = count * vcpus.min()?;
     let is_spot = asked.spot.is_some();
     let code = families.code(is_spot);
-    let answer = client
-        .send(Action::GetServiceQuota, || {
-            let call = client.quotas.get_service_quota();
-            call.service_code(SERVICE).quota_code(code).send()
-        })
-        .await;
-    let quota = match answer {
-        Ok(answer) => answer.quota?,
+    let quota = match quota(client, code).await {
+        Ok(quota) => quota?,
         Err(error) => {
             let is_untold = matches!(
                 error.class,
@@ -125,6 +120,25 @@ pub(super) async fn exceeded(
     );
     let hint = "ask for a higher quota in the console of Service Quotas, or for fewer machines";
     Some(ProviderError::new(ErrorClass::Quota, message).with_hint(hint))
+}
+
+/// Asks whether the standard families have a quota: whether it may be read.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) async fn of_standard(client: &Client) -> Result<(), ProviderError> {
+    quota(client, Families::Standard.code(false))
+        .await
+        .map(drop)
+}
+
+async fn quota(client: &Client, code: &str) -> Result<Option<ServiceQuota>, ProviderError> {
+    let call = || {
+        let call = client.quotas.get_service_quota();
+        call.service_code(SERVICE).quota_code(code).send()
+    };
+    let answer = client.send(Action::GetServiceQuota, call).await?;
+    Ok(answer.quota)
 }
 
 /// Returns how many vCPUs count for a quota: those that a machine says it has, or its type's

@@ -98,7 +98,7 @@ async fn all_that_is_in_the_way_is_told_at_once() {
         "80 more vCPUs are needed, and 5 of 5 are left",
         group,
         "have 11 addresses left, and 40 machines are to be made there",
-        "there is no instance profile `nothing`",
+        "there is no instance profile `arn:aws:iam::123456789012:instance-profile/team/nothing`",
     ] {
         assert!(error.message.contains(said), "{said}: {error}");
     }

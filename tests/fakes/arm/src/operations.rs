@@ -101,7 +101,12 @@ impl World {
                 }
             }
             End::Changed => self.set(target, state, json!("Succeeded")),
-            End::Fails(_, _) => self.set(target, state, json!("Failed")),
+            End::Fails(code, message) => {
+                self.set(target, state, json!("Failed"));
+                if let Some(resource) = self.get_mut(target) {
+                    resource.failure = Some((code.clone(), message.clone()));
+                }
+            }
             End::MachineGone => self.remove_machine(target),
             End::Gone => self.remove(target),
             End::GroupGone => {

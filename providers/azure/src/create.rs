@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::attributes::{SECURITY_GROUP, SUBNET};
 use crate::body;
-use crate::client::{Call, Client, typed};
+use crate::client::{Answer, Call, Client, typed};
 use crate::cloud::is_same;
 use crate::error;
 use crate::leftovers::{self, AT_ONCE};
@@ -25,6 +25,9 @@ use crate::policy::Action;
 use crate::recipe::{Found, Recipe};
 use crate::tags;
 use crate::wire::Vm;
+
+/// How often a machine is made anew whose failure was not told to this run.
+const TRIES: u32 = 3;
 
 /// What all machines of a batch have in common.
 struct Making<'a> {
@@ -83,6 +86,10 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
         let fleet = &batch.ownership.fleet;
         batch.key.machine_name(fleet, index)
     });
+    // What is still being made is waited for as if it were to be made.
+    let (whole, _): (Vec<Vm>, Vec<Vm>) = whole
+        .into_iter()
+        .partition(|vm| !is_same(&vm.properties.provisioning_state, "Creating"));
     let names: Vec<String> = names
         .filter(|name| whole.iter().all(|vm| !is_same(&vm.name, name)))
         .collect();
@@ -148,41 +155,67 @@ impl Making<'_> {
         let body = body::machine(self.recipe, self.found, self.batch, name, size, &self.tags)?;
         let path = self.client.place.machine_path(name);
         let put = Call::put(Action::PutMachine, path.clone(), body).if_absent();
-        let answer = match self.client.send(&put).await {
-            Ok(answer) => answer,
-            Err(error) if error::is(&error, error::PRECONDITION) => {
-                return self.made_before(name).await;
-            }
-            Err(error) => {
-                self.shared().failed.insert(name.to_owned());
-                return Err(error);
-            }
-        };
-        let resource = Call::get(Action::GetMachine, path);
-        let ended = operation::ended(self.client, Action::PutMachine, &answer, Some(&resource));
+        for _ in 0..TRIES {
+            let answer = match self.client.send(&put).await {
+                Ok(answer) => answer,
+                Err(error) if error::is(&error, error::PRECONDITION) => {
+                    match self.made_before(name).await? {
+                        Some(vm) => return Ok(vm),
+                        // It failed, and is out of the way.
+                        None => continue,
+                    }
+                }
+                Err(error) => {
+                    self.shared().failed.insert(name.to_owned());
+                    return Err(error);
+                }
+            };
+            self.come_up(name, &answer).await?;
+            return typed(Action::PutMachine, answer.body);
+        }
+        let message = format!("machine {name} failed {TRIES} times, and nobody said why");
+        Err(ProviderError::new(ErrorClass::Capacity, message))
+    }
+
+    /// Waits until a machine is made; removes one that could not be.
+    async fn come_up(&self, name: &str, answer: &Answer) -> Result<(), ProviderError> {
+        let resource = self.resource(name);
+        let ended = operation::ended(self.client, Action::PutMachine, answer, Some(&resource));
         match ended.await {
-            Ok(()) => typed(Action::PutMachine, answer.body),
             // What became of it is not known: the same batch again finds out.
-            Err(error) if error.class.is_transient() => Err(error),
-            Err(error) => {
+            Err(error) if !error.class.is_transient() => {
                 leftovers::delete(self.client, [name.to_owned()]).await?;
                 self.shared().failed.insert(name.to_owned());
                 Err(error)
             }
+            ended => ended,
         }
     }
 
-    /// Returns what an earlier call made, which a list did not show.
-    async fn made_before(&self, name: &str) -> Result<Vm, ProviderError> {
-        match observe::vm(self.client, name).await? {
-            Some(vm) => {
-                self.is_of_request(std::slice::from_ref(&vm))?;
-                Ok(vm)
-            }
-            None => {
-                let message = format!("machine {name} is there, and it is not");
-                Err(ProviderError::new(ErrorClass::Unavailable, message))
-            }
+    /// Returns how a machine is looked at, with why it failed where it did.
+    fn resource(&self, name: &str) -> Call {
+        let path = self.client.place.machine_path(name);
+        Call::get(Action::GetMachine, format!("{path}?$expand=instanceView"))
+    }
+
+    /// Waits for what an earlier call made, whose operation is not known any more; `None` when it
+    /// could not be made, and is removed.
+    async fn made_before(&self, name: &str) -> Result<Option<Vm>, ProviderError> {
+        let look = self.client.send(&self.resource(name)).await;
+        let answer = look.map_err(|error| match error.class {
+            // It was there a moment ago: somebody deletes it.
+            ErrorClass::NotFound => ProviderError {
+                class: ErrorClass::Unavailable,
+                ..error
+            },
+            _ => error,
+        })?;
+        let vm: Vm = typed(Action::GetMachine, answer.body.clone())?;
+        self.is_of_request(std::slice::from_ref(&vm))?;
+        match self.come_up(name, &answer).await {
+            Ok(()) => Ok(Some(vm)),
+            Err(error) if error.class.is_transient() => Err(error),
+            Err(_) => Ok(None),
         }
     }
 

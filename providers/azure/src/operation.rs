@@ -15,7 +15,7 @@ use crate::error;
 use crate::policy::Action;
 
 /// How long to wait between two looks where the answer does not say.
-const POLL: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_secs(5);
 /// How long an operation may take; machines of Windows may need half of it.
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// How many looks in a row may fail for a reason that passes.
@@ -154,10 +154,26 @@ fn state_of_resource(body: &Value) -> State {
         .and_then(|it| it.get("provisioningState"))
         .and_then(Value::as_str);
     match status {
-        Some(status) => state(status, body),
+        Some(status) => match state(status, body) {
+            State::Failed(code, said) => why_failed(body).unwrap_or(State::Failed(code, said)),
+            other => other,
+        },
         // What has no such state is made at once.
         None => State::Done,
     }
+}
+
+/// Reads why a machine failed, which its statuses tell behind its state
+/// (<https://learn.microsoft.com/azure/virtual-machines/states-billing>).
+fn why_failed(body: &Value) -> Option<State> {
+    let statuses = body.pointer("/properties/instanceView/statuses")?;
+    statuses.as_array()?.iter().find_map(|status| {
+        let code = status.get("code")?.as_str()?;
+        let code = code.strip_prefix("ProvisioningState/failed/")?;
+        let said = status.get("message").and_then(Value::as_str);
+        let said = said.unwrap_or_default().to_owned();
+        Some(State::Failed(code.to_owned(), said))
+    })
 }
 
 fn state(status: &str, body: &Value) -> State {
@@ -216,6 +232,13 @@ mod tests {
             state_of_operation(&json!({"status": "InProgress"})),
             State::Pending
         );
+        let statuses =
+            json!([{"code": "ProvisioningState/failed/SkuNotAvailable", "message": "No."}]);
+        let body = json!({"properties": {
+            "provisioningState": "Failed", "instanceView": {"statuses": statuses},
+        }});
+        let failed = State::Failed("SkuNotAvailable".to_owned(), "No.".to_owned());
+        assert_eq!(state_of_resource(&body), failed);
         let canceled = State::Failed("Canceled".to_owned(), String::new());
         assert_eq!(state_of_operation(&json!({"status": "Canceled"})), canceled);
     }

@@ -1,6 +1,6 @@
 //! Making machines: what is sent, how often, and what comes of too little room.
 
-use meshvm_arm::Manners;
+use meshvm_arm::{Manners, Way};
 use meshvm_provider_api::{ErrorClass, NoPrivateFiles, labels};
 use serde_json::{Value, json};
 
@@ -103,6 +103,36 @@ fn the_next_size_is_taken_for_what_one_has_no_room_for() {
         assert_eq!(ground.differences(&template, &created.machines), [""; 0]);
         // Those that failed left nothing: a machine, an interface and a disk each.
         assert_eq!(ground.arm.parts().len(), 15);
+    });
+}
+
+#[test]
+fn what_an_earlier_run_began_and_could_not_be_made_is_made_of_another_size() {
+    on_arm(async |authority| {
+        let ground = Ground::with(
+            &authority,
+            Manners {
+                room: [("Standard_D2s_v5".to_owned(), 1)].into(),
+                pending: 4,
+                // The reply of every second change is lost, and with it where to look.
+                lose_every: 2,
+                way: Way::State,
+                ..Manners::default()
+            },
+        )
+        .await;
+        let sizes = json!({"vmSize": ["Standard_D2s_v5", "Standard_D2as_v5"]});
+        let template = ground.template(&sizes).await;
+        let batch = batch(&template, 4);
+        let provider = ground.patient(&template).await;
+        let created = provider.create(&batch, &NoPrivateFiles).await.unwrap();
+        assert_eq!((created.machines.len(), created.shortfall), (4, None));
+        let machines = ground.arm.machines();
+        assert!(
+            machines.iter().all(|it| it.power == Some("running")),
+            "{machines:?}"
+        );
+        assert_eq!(ground.arm.parts().len(), 12);
     });
 }
 

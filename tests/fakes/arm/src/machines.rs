@@ -371,6 +371,10 @@ impl World {
         let mut statuses = vec![json!({
             "code": format!("ProvisioningState/{}", state.to_ascii_lowercase()), "level": "Info",
         })];
+        if let Some((code, message)) = &resource.failure {
+            let code = format!("ProvisioningState/failed/{code}");
+            statuses.push(json!({"code": code, "level": "Error", "message": message}));
+        }
         if let Some(power) = resource.power {
             statuses.push(json!({"code": format!("PowerState/{power}"), "level": "Info"}));
         }

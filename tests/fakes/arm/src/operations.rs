@@ -74,6 +74,14 @@ impl World {
             operation.is_over = true;
             let operation = operation.clone();
             self.finish(&operation);
+            if self.get(&operation.target).is_none() {
+                // Nothing goes on with what is gone, nor with another of its name.
+                let target = operation.target.as_str();
+                let others = self.operations.values_mut();
+                for other in others.filter(|it| it.target.eq_ignore_ascii_case(target)) {
+                    other.is_over = true;
+                }
+            }
         }
         self.operations.get(id).cloned()
     }
@@ -101,7 +109,12 @@ impl World {
                 }
             }
             End::Changed => self.set(target, state, json!("Succeeded")),
-            End::Fails(_, _) => self.set(target, state, json!("Failed")),
+            End::Fails(code, message) => {
+                self.set(target, state, json!("Failed"));
+                if let Some(resource) = self.get_mut(target) {
+                    resource.failure = Some((code.clone(), message.clone()));
+                }
+            }
             End::MachineGone => self.remove_machine(target),
             End::Gone => self.remove(target),
             End::GroupGone => {

@@ -16,6 +16,8 @@ pub(crate) struct Resource {
     pub hidden: u32,
     /// Whether a machine runs: the last part of its power state.
     pub power: Option<&'static str>,
+    /// Why it failed.
+    pub failure: Option<(String, String)>,
 }
 
 /// Everything; ids are in lower case.
@@ -94,6 +96,7 @@ impl World {
             body,
             hidden: before.map_or(self.manners.lag, |it| it.hidden),
             power: before.and_then(|it| it.power),
+            failure: before.and_then(|it| it.failure.clone()),
         };
         self.resources.insert(key, resource);
     }

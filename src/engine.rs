@@ -396,7 +396,7 @@ impl Hold<'_> {
         } = &mut applied;
         boots.retain(|fleet, _| replicas.contains_key(fleet));
         applied.objects = match plan.context.mesh {
-            Some(_) => plan::planner::standing_objects(&plan.desired, &applied),
+            Some(_) => plan::last::objects(&plan.desired, &applied),
             None => BTreeSet::new(),
         };
         let has_objects = !applied.objects.is_empty();

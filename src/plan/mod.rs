@@ -11,6 +11,7 @@
 
 mod collect;
 pub mod fleet;
+pub mod last;
 pub mod objects;
 pub mod planner;
 pub mod policy;

@@ -10,6 +10,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
+use super::last;
 use super::objects::{ObjectsInput, plan_objects};
 use super::{
     Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
@@ -444,7 +445,7 @@ fn plan_mesh(
         leaving: &leaving,
         forgotten: &forgotten,
         last: &input.last.objects,
-        last_entries: last_entries(input),
+        last_entries: last::entries(&input.desired, input.last),
         unwanted: if input.options.destroy {
             Reason::Destroyed
         } else {
@@ -469,40 +470,4 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
             })
             .collect(),
     })
-}
-
-/// Returns how many machines' entries the last finished run left, by fleet.
-fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
-    let Applied {
-        replicas,
-        objects,
-        boots,
-        ..
-    } = input.last;
-    let entered_by_itself = |fleet: &str| {
-        let from = boots.get(fleet)?.from.get("membership.autoRegister")?;
-        Some(from == "true")
-    };
-    let was_member = |fleet: &str| {
-        let side = input.desired.fleets.get(fleet)?.side()?;
-        let had_entries = side.has_entries() && entered_by_itself(fleet) != Some(true);
-        Some(had_entries && objects.contains(&objects::anchor_ref(fleet, side)))
-    };
-    replicas
-        .iter()
-        .filter(|(fleet, _)| was_member(fleet) == Some(true))
-        .map(|(fleet, count)| (fleet.clone(), *count))
-        .collect()
-}
-
-/// Returns the objects that fleets have beside their machines' entries, after what was `applied`.
-pub fn standing_objects(desired: &Desired, applied: &Applied) -> BTreeSet<ObjectRef> {
-    desired
-        .fleets
-        .iter()
-        .filter(|(fleet, _)| applied.replicas.contains_key(*fleet))
-        .filter_map(|(fleet, desired)| Some((fleet, desired.side()?)))
-        .flat_map(|(fleet, side)| objects::of_fleet(&desired.stack, fleet, side))
-        .map(|object| object.reference)
-        .collect()
 }

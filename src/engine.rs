@@ -228,9 +228,8 @@ impl Hold<'_> {
             .plan(desired, options, &self.memory, interrupted);
         let (plan, observed) = planned.await?;
         self.engine.check(&plan).await?;
-        // What the listings show by themselves need not be remembered any longer, nor
-        // what turned out not to have happened.
-        self.memory.expected = observed.behind;
+        // What turned out not to have happened, or to have been undone since, is forgotten.
+        self.memory.expected = observed.recent;
         self.memory.begun.clear();
         Ok(plan)
     }
@@ -352,7 +351,7 @@ impl Hold<'_> {
         Ok(())
     }
 
-    /// Takes over what earlier runs did and listings do not show yet; then those runs can go.
+    /// Takes over what earlier runs did and listings may not show; then those runs can go.
     async fn inherit(&self, journal: &mut LeasedJournal<'_>) -> Result<(), EngineError> {
         let expected: Vec<_> = self
             .memory

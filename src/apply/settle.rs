@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::tokens::{self, FleetTokens};
 use crate::journal::{Memory, Recorded, Run};
 use crate::mesh::Backend;
-use crate::observed::Look;
+use crate::observed::{Expectation, Look};
 use crate::providers::Connections;
 use crate::steps::NewBatch;
 
@@ -90,7 +90,8 @@ pub async fn settle(
             .or_default();
         let look = Look::made_from(request.ownership.spec.as_str());
         for machine in &machines {
-            expected.expect(machine, look.clone());
+            let look = look.clone();
+            expected.expect(machine, Expectation { look, since: now });
         }
         settled.push(Settled {
             batch: batch.clone(),

@@ -2,6 +2,7 @@
 
 #[cfg(all(feature = "aws", feature = "ledger-s3"))]
 mod aws;
+mod back_and_forth;
 mod broken;
 mod cli;
 mod cluster;

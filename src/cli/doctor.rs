@@ -59,7 +59,7 @@ pub async fn run(args: &DoctorArgs, globals: &Globals, output: &Output) -> Resul
 }
 
 fn iam(cloud: &str, output: &Output) -> Result<Exit, CliError> {
-    let Some(rights) = rights(cloud) else {
+    let Some(rights) = least(cloud) else {
         let hint = format!("use the released binary, or build with `--features {cloud}`");
         return Err(CliError::new(format!("this build has no provider `{cloud}`")).with_hint(hint));
     };
@@ -70,7 +70,7 @@ fn iam(cloud: &str, output: &Output) -> Result<Exit, CliError> {
 }
 
 /// Returns the least rights on a cloud; `None` when this build does not have it.
-fn rights(cloud: &str) -> Option<serde_json::Value> {
+fn least(cloud: &str) -> Option<serde_json::Value> {
     match cloud {
         #[cfg(feature = "aws")]
         "aws" => Some(meshvm_provider_aws::policy::least()),

@@ -19,15 +19,18 @@ const KINDS: [(&str, &str); 7] = [
     (ISTIO, "virtualservices"),
 ];
 
+/// Something that is done: group, resource, verbs.
+type Needed = (&'static str, &'static str, &'static [&'static str]);
+
 /// What is done for tokens.
-const FOR_TOKENS: [(&str, &str, &[&str]); 2] = [
+const FOR_TOKENS: [Needed; 2] = [
     ("", "serviceaccounts/token", &["create"]),
     ("", "secrets", &["create", "delete"]),
 ];
 
 /// Returns what is needed and not allowed, as `VERB RESOURCE`.
 pub(super) fn lacking(rules: &[Rule], intent: Intent) -> Vec<String> {
-    let (verbs, for_tokens): (&[&str], &[(&str, &str, &[&str])]) = match intent {
+    let (verbs, for_tokens): (&[&str], &[Needed]) = match intent {
         Intent::Look => (&[], &[]),
         Intent::Write => (&WRITTEN, &[]),
         Intent::WriteAndToken => (&WRITTEN, &FOR_TOKENS),

@@ -70,9 +70,14 @@ async fn start(
     let id = instance.id.unwrap_or_default().to_string();
     let zone = machine::zone(instance);
     let apis = &client.apis;
+    // A call whose reply was lost is sent again, and answered with what the first began.
+    let request = uuid::Uuid::new_v4().to_string();
     let call = || {
         let call = apis.instances.delete().set_project(&apis.project);
-        call.set_zone(zone).set_instance(&id).send()
+        call.set_zone(zone)
+            .set_instance(&id)
+            .set_request_id(&request)
+            .send()
     };
     match client.send(Action::DeleteInstance, call).await {
         Ok(operation) => Ok(Some((zone.to_owned(), operation))),

@@ -3,6 +3,8 @@
 //! [`Engine::look`] reads and changes nothing. [`Engine::hold`] takes the lock
 //! and settles what an interrupted run left; only a [`Hold`] can apply.
 
+mod adopt;
+mod check;
 mod error;
 mod resolve;
 
@@ -21,13 +23,14 @@ use crate::apply::{self, Journal, JournalError, Outcome, RunError, Worker};
 use crate::desired::Desired;
 use crate::journal::{Entry, Event, Memory, Run, fold};
 use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, RunWriter};
-use crate::mesh::{Backend, Object};
+use crate::mesh::Backend;
 use crate::observe::{self, ObserveError};
 use crate::observed::Observed;
-use crate::plan::{self, Applied, Context, ObjectAction, Options, Plan};
+use crate::plan::{self, Applied, Context, Options, Plan};
 use crate::providers::Connections;
 use crate::steps::lower;
 
+pub use adopt::Tagged;
 pub use error::EngineError;
 
 /// The step id of entries that are about a run as a whole.
@@ -70,28 +73,6 @@ impl Engine {
                 Ok(identity.map_err(ObserveError::Mesh)?)
             }
             None => Ok(None),
-        }
-    }
-
-    /// Looks whether the objects that a plan makes can be made. Changes nothing.
-    ///
-    /// # Errors
-    /// When one exists that is not the stack's, or the mesh cannot be read.
-    pub async fn check(&self, plan: &Plan) -> Result<(), EngineError> {
-        let made = plan
-            .objects
-            .iter()
-            .filter_map(|change| match change.action {
-                ObjectAction::Create => change.object.clone(),
-                ObjectAction::Update | ObjectAction::Delete | ObjectAction::Release => None,
-            });
-        let made: Vec<Object> = made.collect();
-        match &self.mesh {
-            Some(mesh) if !made.is_empty() => mesh
-                .check(&plan.desired.stack, &made)
-                .await
-                .map_err(EngineError::Check),
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -156,7 +137,10 @@ impl Engine {
         memory: &Memory,
         interrupted: bool,
     ) -> Result<(Plan, Observed), EngineError> {
-        self.resolve(&mut desired).await?;
+        // What goes needs no image: one that is withdrawn keeps nobody from destroying.
+        if !options.destroy {
+            self.resolve(&mut desired).await?;
+        }
         let mut scopes = self.ledger.scopes().await?;
         scopes.extend(
             desired
@@ -244,9 +228,8 @@ impl Hold<'_> {
             .plan(desired, options, &self.memory, interrupted);
         let (plan, observed) = planned.await?;
         self.engine.check(&plan).await?;
-        // What the listings show by themselves need not be remembered any longer, nor
-        // what turned out not to have happened.
-        self.memory.expected = observed.behind;
+        // What turned out not to have happened, or to have been undone since, is forgotten.
+        self.memory.expected = observed.recent;
         self.memory.begun.clear();
         Ok(plan)
     }
@@ -368,7 +351,7 @@ impl Hold<'_> {
         Ok(())
     }
 
-    /// Takes over what earlier runs did and listings do not show yet; then those runs can go.
+    /// Takes over what earlier runs did and listings may not show; then those runs can go.
     async fn inherit(&self, journal: &mut LeasedJournal<'_>) -> Result<(), EngineError> {
         let expected: Vec<_> = self
             .memory
@@ -413,7 +396,7 @@ impl Hold<'_> {
         } = &mut applied;
         boots.retain(|fleet, _| replicas.contains_key(fleet));
         applied.objects = match plan.context.mesh {
-            Some(_) => plan::planner::standing_objects(&plan.desired, &applied),
+            Some(_) => plan::last::objects(&plan.desired, &applied),
             None => BTreeSet::new(),
         };
         let has_objects = !applied.objects.is_empty();

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::{ErrorClass, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 
-use crate::observed::{Expected, Look, UnsettledBatch};
+use crate::observed::{Expectation, Expected, Look, UnsettledBatch};
 use crate::plan::Plan;
 use crate::steps::NewBatch;
 
@@ -49,7 +49,7 @@ pub enum Event {
         /// The machines that it made.
         machines: Vec<MachineId>,
     },
-    /// What earlier runs did that listings did not show yet when this run began.
+    /// What earlier runs did so lately that a listing may not show it.
     Inherited {
         /// By scope.
         expected: Vec<(Scope, Expected)>,
@@ -189,10 +189,7 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
                 Event::Inherited { expected } => {
                     for (scope, expected) in expected {
                         let mut expected = expected.clone();
-                        if !is_recent(entry.at, scope) {
-                            expected.present.clear();
-                        }
-                        expected.absent.retain(|_, since| is_recent(*since, scope));
+                        expected.retain_since(|since| is_recent(since, scope));
                         let known = memory.expected.entry(scope.clone()).or_default();
                         known.extend(&expected);
                     }
@@ -271,12 +268,13 @@ impl End<'_> {
         match self {
             Self::Looks(look, machines) => {
                 for machine in machines {
-                    expected.expect(machine, look.clone());
+                    let look = look.clone();
+                    expected.expect(machine, Expectation { look, since: at });
                 }
             }
             Self::Available(machines) => {
                 for machine in machines {
-                    expected.expect_available(machine);
+                    expected.expect_available(machine, at);
                 }
             }
             Self::Gone(machines) => {

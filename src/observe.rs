@@ -4,17 +4,19 @@
 //! must show is waited for here, so that the planner never takes "not listed
 //! yet" for "gone".
 
+mod late;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use jiff::Timestamp;
 use meshvm_provider_api::labels::{self, Ownership};
-use meshvm_provider_api::{Info, Machine, MachineId, Provider, ProviderError, Query, Scope};
+use meshvm_provider_api::{Machine, MachineId, Power, ProviderError, Query, Scope};
 use thiserror::Error;
 
 use crate::mesh::{Backend, MACHINE_LABEL, MeshError, MeshState};
-use crate::observed::{Expected, Look, Observed, ObservedMachine, UnsettledBatch};
+use crate::observed::{Expected, Observed, ObservedMachine, UnsettledBatch};
 use crate::providers::Connections;
+use late::Late;
 
 /// What to look at.
 pub struct Request<'a> {
@@ -81,8 +83,8 @@ pub async fn observe(
     for (scope, seen) in request.scopes.iter().zip(scopes) {
         observed.machines.extend(seen.machines);
         observed.adoptable.extend(seen.adoptable);
-        if !seen.behind.is_empty() {
-            observed.behind.insert(scope.clone(), seen.behind);
+        if !seen.recent.is_empty() {
+            observed.recent.insert(scope.clone(), seen.recent);
         }
     }
     let entries: BTreeMap<&str, MeshState> = observed
@@ -108,7 +110,7 @@ pub async fn observe(
 struct Seen {
     machines: Vec<ObservedMachine>,
     adoptable: Vec<ObservedMachine>,
-    behind: Expected,
+    recent: Expected,
 }
 
 async fn observe_scope(
@@ -129,7 +131,7 @@ async fn observe_scope(
         request.expected.get(scope).unwrap_or(&Expected::default()),
         request.begun.get(scope).unwrap_or(&Expected::default()),
     );
-    let behind = late
+    let recent = late
         .catch_up(&mut seen, provider.as_ref(), kind.info(), request.stack)
         .await
         .map_err(failed)?;
@@ -141,7 +143,9 @@ async fn observe_scope(
         None => Vec::new(),
     };
     // Either listing may be late with an adoption that was done already.
-    adoptable.retain(|machine| seen.iter().all(|own| own.id != machine.id));
+    adoptable.retain(|machine| {
+        machine.power != Power::Gone && seen.iter().all(|own| own.id != machine.id)
+    });
     let is_own = |machine: &mut Machine| is_of(request.stack, machine);
     seen.extend(adoptable.extract_if(.., is_own));
     let placed = |machines: Vec<Machine>| {
@@ -157,110 +161,8 @@ async fn observe_scope(
     Ok(Seen {
         machines: placed(seen),
         adoptable: placed(adoptable),
-        behind,
+        recent,
     })
-}
-
-/// What a listing does not show, though it did happen or may have.
-struct Late {
-    /// Machines that are not the stack's any more, and since when.
-    gone: BTreeMap<MachineId, Timestamp>,
-    /// Machines to ask for by id, and what to see of each before it is believed.
-    wanted: BTreeMap<MachineId, Wanted>,
-}
-
-/// What to see of a machine.
-enum Wanted {
-    /// It looks so.
-    Look(Look),
-    /// It is not the stack's, since then.
-    Gone {
-        since: Timestamp,
-        /// Whether it was made so lately that not to be seen by id means nothing yet.
-        is_young: bool,
-    },
-}
-
-impl Late {
-    /// Finds out; `expected` did happen, `begun` came after it and may have happened.
-    fn of(listed: &[Machine], expected: &Expected, begun: &Expected) -> Self {
-        let by_id: BTreeMap<&MachineId, &Machine> = listed.iter().map(|m| (&m.id, m)).collect();
-        let mut wanted = BTreeMap::new();
-        for (id, look) in expected.present.iter().chain(&begun.present) {
-            // What is begun is wanted in place of what was before.
-            if by_id.get(id).is_some_and(|machine| look.is_of(machine)) {
-                wanted.remove(id);
-            } else {
-                wanted.insert(id.clone(), Wanted::Look(look.clone()));
-            }
-        }
-        for (id, &since) in &begun.absent {
-            let is_young = expected.present.contains_key(id);
-            wanted.insert(id.clone(), Wanted::Gone { since, is_young });
-        }
-        Self {
-            gone: expected.absent.clone(),
-            wanted,
-        }
-    }
-
-    /// Asks by id until everything wanted is seen, or the provider's patience is over: what is
-    /// not seen then did not happen, or was undone since. Returns what did happen.
-    async fn catch_up(
-        mut self,
-        machines: &mut Vec<Machine>,
-        provider: &dyn Provider,
-        info: &Info,
-        stack: &str,
-    ) -> Result<Expected, ProviderError> {
-        machines.retain(|machine| !self.gone.contains_key(&machine.id));
-        let mut happened = Expected {
-            absent: self.gone,
-            ..Expected::default()
-        };
-        if self.wanted.is_empty() {
-            return Ok(happened);
-        }
-        let mut known: BTreeMap<MachineId, Machine> =
-            machines.drain(..).map(|m| (m.id.clone(), m)).collect();
-        for look in 0..=info.polls {
-            if look > 0 {
-                tokio::time::sleep(info.poll).await;
-            }
-            let query = Query::Machines(self.wanted.keys().cloned().collect());
-            for id in self.wanted.keys() {
-                known.remove(id);
-            }
-            for machine in provider.observe(&query).await? {
-                if is_of(stack, &machine) {
-                    known.insert(machine.id.clone(), machine);
-                }
-            }
-            self.wanted
-                .retain(|id, wanted| match (wanted, known.get(id)) {
-                    (Wanted::Look(look), Some(machine)) if look.is_of(machine) => {
-                        happened.expect(id, std::mem::take(look));
-                        // The plan counts on it, so a later listing may not fall behind it.
-                        if machine.is_available() {
-                            happened.expect_available(id);
-                        }
-                        false
-                    }
-                    (Wanted::Gone { since, is_young }, None)
-                        if !*is_young || look == info.polls =>
-                    {
-                        happened.expect_gone(id, *since);
-                        false
-                    }
-                    (Wanted::Look(_) | Wanted::Gone { .. }, _) => true,
-                });
-            if self.wanted.is_empty() {
-                break;
-            }
-        }
-        machines.extend(known.into_values());
-        Ok(happened)
-    }
 }
 
 fn is_of(stack: &str, machine: &Machine) -> bool {

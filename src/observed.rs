@@ -21,8 +21,9 @@ pub struct Observed {
     pub objects: Vec<Seen>,
     /// Batches that an interrupted run may have sent, whose machines are not listed.
     pub unsettled: Vec<UnsettledBatch>,
-    /// What recent runs did that the listings did not show by themselves.
-    pub behind: BTreeMap<Scope, Expected>,
+    /// What recent runs did and was still so. Later listings may show it, and then again not: one
+    /// that is late may show a machine as it was before, and as it is now.
+    pub recent: BTreeMap<Scope, Expected>,
 }
 
 /// A machine and where it was seen.
@@ -67,23 +68,39 @@ pub struct UnsettledBatch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expected {
     /// Machines that exist, and what is seen of them when the listing is not late.
-    pub present: BTreeMap<MachineId, Look>,
+    pub present: BTreeMap<MachineId, Expectation>,
     /// Machines that are not the stack's any more, and since when. A listing may not show yet
     /// that they were made, so that it shows none of them says nothing.
     pub absent: BTreeMap<MachineId, Timestamp>,
 }
 
+/// What is expected of a machine that exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expectation {
+    /// What is seen of it.
+    pub look: Look,
+    /// When that was brought about, so that it is known when every listing shows it.
+    pub since: Timestamp,
+}
+
 impl Expected {
-    /// Expects a machine with a look, whatever was expected of it before.
-    pub fn expect(&mut self, machine: &MachineId, look: Look) {
+    /// Expects something of a machine, whatever was expected of it before.
+    pub fn expect(&mut self, machine: &MachineId, expectation: Expectation) {
         self.absent.remove(machine);
-        self.present.insert(machine.clone(), look);
+        self.present.insert(machine.clone(), expectation);
     }
 
     /// Expects that a machine is available, beside what is expected of it already.
-    pub fn expect_available(&mut self, machine: &MachineId) {
+    pub fn expect_available(&mut self, machine: &MachineId, since: Timestamp) {
         self.absent.remove(machine);
-        self.present.entry(machine.clone()).or_default().available = true;
+        let expectation = self.present.entry(machine.clone());
+        let Expectation { look, since: last } = expectation.or_insert_with(|| Expectation {
+            look: Look::default(),
+            since,
+        });
+        look.available = true;
+        *last = since;
     }
 
     /// Expects that a machine is not the stack's any more.
@@ -94,12 +111,19 @@ impl Expected {
 
     /// Adds what is expected later; the later wins.
     pub fn extend(&mut self, later: &Self) {
-        for (machine, look) in &later.present {
-            self.expect(machine, look.clone());
+        for (machine, expectation) in &later.present {
+            self.expect(machine, expectation.clone());
         }
         for (machine, since) in &later.absent {
             self.expect_gone(machine, *since);
         }
+    }
+
+    /// Keeps what was brought about at a time that is asked for.
+    pub fn retain_since(&mut self, is_kept: impl Fn(Timestamp) -> bool) {
+        self.present
+            .retain(|_, expectation| is_kept(expectation.since));
+        self.absent.retain(|_, since| is_kept(*since));
     }
 
     /// Returns whether nothing is expected.
@@ -222,10 +246,14 @@ mod tests {
         waiting.readiness = Readiness::Waiting;
         assert!(look.is_of(&waiting));
         let mut expected = Expected::default();
-        expected.expect(&waiting.id, look);
-        expected.expect_available(&waiting.id);
-        assert!(!expected.present[&waiting.id].is_of(&waiting));
-        assert!(expected.present[&waiting.id].is_of(&machine()));
+        let (changed, came_up) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let since = changed;
+        expected.expect(&waiting.id, Expectation { look, since });
+        expected.expect_available(&waiting.id, came_up);
+        let Expectation { look, since } = &expected.present[&waiting.id];
+        assert!(!look.is_of(&waiting));
+        assert!(look.is_of(&machine()));
+        assert_eq!(*since, came_up);
     }
 
     #[test]

@@ -10,9 +10,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use meshvm_provider_api::labels;
+
+use crate::desired::Desired;
 use crate::diag::{Code, Diagnostic};
-use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, LiveService, MeshRead, Rule};
-use crate::spec::model::{Membership, Mesh, Service};
+use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, MeshRead, Rule};
+use crate::mesh::{ObjectRef, objects};
+use crate::spec::model::{Membership, Mesh};
 use crate::spec::{Fleet, FleetSpec};
 
 /// Checks a fleet file against what was read of its mesh.
@@ -31,9 +35,7 @@ pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, intent: Intent) -> 
             checker.namespace(&path, external.namespace.as_str(), live);
         }
     }
-    for (name, namespace) in &live.namespaces {
-        checker.addresses(name, namespace);
-    }
+    checker.addresses(live);
     let told = live.namespaces.iter();
     let told = told.filter_map(|(name, namespace)| Some((name, namespace.rules.as_ref()?)));
     for mut lacking in rights(told, intent) {
@@ -141,27 +143,7 @@ impl Checker<'_> {
             let path = ["fleets", name, "membership", "network"];
             self.add(Code::NoNetwork, Diagnostic::warning(text), &path, hint);
         }
-        if let Some(service) = &membership.service {
-            self.foreign(name, service, namespace);
-        }
         self.ports(name, membership, namespace);
-    }
-
-    /// Finds a Service that has the wanted name and is somebody else's.
-    fn foreign(&mut self, fleet: &str, service: &Service, namespace: &LiveNamespace) {
-        let wanted = service.name.as_ref().map_or(fleet, |name| name.as_str());
-        let stack = self.spec.stack.as_str();
-        let other =
-            |found: &LiveService| found.name == wanted && found.stack.as_deref() != Some(stack);
-        if namespace.services.iter().any(other) {
-            let text = format!("the Service `{wanted}` exists and does not belong to the stack");
-            let hint = format!(
-                "name another with `service.name`, or hand it over: `kubectl label service {wanted} \
-                 meshvm-stack={stack}` in its namespace"
-            );
-            let path = ["fleets", fleet, "membership", "service"];
-            self.add(Code::Foreign, Diagnostic::error(text), &path, hint);
-        }
     }
 
     /// Finds Services of others that select the machines and want a port that they do not have.
@@ -191,30 +173,70 @@ impl Checker<'_> {
     }
 
     /// Finds entries that have one address in one network.
-    fn addresses(&mut self, name: &str, namespace: &LiveNamespace) {
-        let mut first: BTreeMap<(&str, &str), &LiveEntry> = BTreeMap::new();
-        for entry in namespace
-            .entries
-            .iter()
-            .filter(|entry| !entry.address.is_empty())
-        {
+    fn addresses(&mut self, live: &Live) {
+        let mut first: BTreeMap<(&str, &str), (&str, &LiveEntry)> = BTreeMap::new();
+        let entries = live.namespaces.iter().flat_map(|(name, namespace)| {
+            let entries = namespace.entries.iter();
+            entries.map(move |entry| (name.as_str(), entry))
+        });
+        for (name, entry) in entries.filter(|(_, entry)| !entry.address.is_empty()) {
             let key = (entry.network.as_str(), entry.address.as_str());
-            let Some(other) = first.insert(key, entry) else {
+            let Some((of, other)) = first.insert(key, (name, entry)) else {
                 continue;
             };
             let text = format!(
-                "the WorkloadEntries `{}` and `{}` in {name} both have the address {}",
+                "the WorkloadEntries {of}/{} and {name}/{} both have the address {}",
                 other.name, entry.name, entry.address
             );
             let hint = "delete the one whose machine is gone".to_owned();
-            self.add(
-                Code::SameAddress,
-                Diagnostic::warning(text),
-                &["fleets"],
-                hint,
-            );
+            let found = Diagnostic::warning(text);
+            self.add(Code::SameAddress, found, &["fleets"], hint);
         }
     }
+}
+
+/// Tells of objects of others where the stack's own would be.
+pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[ObjectRef]) -> Vec<Diagnostic> {
+    let stack = desired.stack.as_str();
+    let fleets = desired.fleets.iter();
+    let wanted: BTreeMap<ObjectRef, &str> = fleets
+        .filter_map(|(fleet, desired)| Some((fleet.as_str(), desired.side()?)))
+        .flat_map(|(fleet, side)| {
+            let objects = objects::of_fleet(stack, fleet, side).into_iter();
+            objects.map(move |object| (object.reference, fleet))
+        })
+        .collect();
+    let told = found.iter().filter_map(|reference| {
+        let fleet = wanted.get(reference)?;
+        let is_external = desired.fleets.get(*fleet)?.membership.is_none();
+        let ObjectRef {
+            namespace,
+            kind,
+            name,
+        } = reference;
+        let path: &[&str] = match kind.as_str() {
+            _ if is_external => &["fleets", fleet, "external"],
+            "Service" => &["fleets", fleet, "membership", "service"],
+            "ServiceEntry" => &["fleets", fleet, "membership", "serviceEntry"],
+            "ServiceAccount" => &["fleets", fleet, "membership", "serviceAccount"],
+            "DestinationRule" | "VirtualService" => &["fleets", fleet, "membership", "traffic"],
+            _ => &["fleets", fleet, "membership"],
+        };
+        let rename = match kind.as_str() {
+            "Service" => "name another with `service.name`",
+            "ServiceAccount" => "name another",
+            _ => "rename the fleet",
+        };
+        let text = format!("the {kind} {namespace}/{name} exists and does not belong to the stack");
+        let label = labels::STACK;
+        let mut found = Diagnostic::error(text).coded(Code::Foreign).with_hint(format!(
+            "{rename}, or hand it over: `kubectl label {} {name} -n {namespace} {label}={stack}`",
+            kind.to_lowercase(),
+        ));
+        found.place = spec.place(path);
+        Some(found)
+    });
+    told.collect()
 }
 
 /// What this user wants to do in a mesh.
@@ -226,21 +248,18 @@ pub enum Intent {
     Write,
     /// Write objects, and make tokens.
     WriteAndToken,
+    /// Delete objects, and what tokens are bound to.
+    Delete,
 }
 
-/// Finds what an apply does and this user may not.
+/// Finds what is done for an intent, and this user may not do.
 pub fn rights<'a>(
     rules: impl IntoIterator<Item = (&'a String, &'a Vec<Rule>)>,
     intent: Intent,
 ) -> Vec<Diagnostic> {
-    let tokens = match intent {
-        Intent::Look => return Vec::new(),
-        Intent::Write => false,
-        Intent::WriteAndToken => true,
-    };
     let mut found = Vec::new();
     for (name, rules) in rules {
-        let lacking = rights::lacking(rules, tokens);
+        let lacking = rights::lacking(rules, intent);
         if !lacking.is_empty() {
             let text = format!(
                 "this user may not, in the namespace `{name}`: {}",

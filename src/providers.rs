@@ -27,8 +27,8 @@ pub fn kinds(sim: &SimCloud) -> Kinds {
         Arc::new(meshvm_provider_local::LocalKind),
         #[cfg(feature = "aws")]
         Arc::new(meshvm_provider_aws::AwsKind::default()),
-        #[cfg(feature = "gcp")]
-        Arc::new(meshvm_provider_gcp::GcpKind),
+        #[cfg(feature = "azure")]
+        Arc::new(meshvm_provider_azure::AzureKind),
     ];
     by_name(all)
 }

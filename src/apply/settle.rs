@@ -1,7 +1,8 @@
 //! Settles what an interrupted run left open, before anything is planned.
 //!
-//! Only creations need it: every other step is found done or not by observing
-//! (see [`crate::observe`]), and may be planned again. A batch that may have been sent is sent again with
+//! Creations need it, and deletions whose machines are gone: what else was made for those may be
+//! left. Every other step is found done or not by observing (see [`crate::observe`]), and may be
+//! planned again. A batch that may have been sent is sent again with
 //! its own key and its own frozen request, which yields exactly its machines;
 //! when it is too old for a listing to miss, the listing alone decides.
 
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::labels::Ownership;
-use meshvm_provider_api::{Batch, ErrorClass, Machine, MachineId, Provider, ProviderError, Query};
+use meshvm_provider_api::{
+    Batch, ErrorClass, Machine, MachineId, Power, Provider, ProviderError, Query, Scope,
+};
 use thiserror::Error;
 
 use tokio::time::Instant;
@@ -18,7 +21,7 @@ use tokio::time::Instant;
 use super::tokens::{self, FleetTokens};
 use crate::journal::{Memory, Recorded, Run};
 use crate::mesh::Backend;
-use crate::observed::Look;
+use crate::observed::{Expectation, Look};
 use crate::providers::Connections;
 use crate::steps::NewBatch;
 
@@ -57,11 +60,22 @@ pub async fn settle(
 ) -> Result<Vec<Settled>, SettleError> {
     let mut settled = Vec::new();
     for open in std::mem::take(&mut memory.open) {
-        let Recorded::Create(batch) = &open.action else {
-            continue;
-        };
         let Some(run) = runs.iter().find(|run| run.fence == open.fence) else {
             continue;
+        };
+        let failed = |source| SettleError {
+            step: open.step.clone(),
+            source,
+        };
+        let batch = match &open.action {
+            Recorded::Create(batch) => batch,
+            Recorded::Delete { scope, machines } => {
+                let stack = &run.plan.desired.stack;
+                let ended = end_deletion(stack, scope, machines, open.at, connections, now);
+                ended.await.map_err(failed)?;
+                continue;
+            }
+            Recorded::Change { .. } | Recorded::Await { .. } | Recorded::Repeatable => continue,
         };
         let Some(request) = batch.request(&run.plan) else {
             continue;
@@ -69,17 +83,15 @@ pub async fn settle(
         let private = FleetTokens::new(&run.plan, &batch.fleet, mesh.cloned());
         let machines = settle_batch(open.at, request.clone(), &private, connections, now)
             .await
-            .map_err(|source| SettleError {
-                step: open.step.clone(),
-                source,
-            })?;
+            .map_err(failed)?;
         let expected = memory
             .expected
             .entry(request.template.scope.clone())
             .or_default();
         let look = Look::made_from(request.ownership.spec.as_str());
         for machine in &machines {
-            expected.expect(machine, look.clone());
+            let look = look.clone();
+            expected.expect(machine, Expectation { look, since: now });
         }
         settled.push(Settled {
             batch: batch.clone(),
@@ -87,6 +99,33 @@ pub async fn settle(
         });
     }
     Ok(settled)
+}
+
+/// Deletes once more what is gone, with all that was made for it alone. What is not gone is left
+/// to the next plan, which may want it.
+async fn end_deletion(
+    stack: &str,
+    scope: &Scope,
+    machines: &[MachineId],
+    begun: Timestamp,
+    connections: &Connections,
+    now: Timestamp,
+) -> Result<(), ProviderError> {
+    let provider = connections.open(scope, None).await?;
+    let query = Query::Machines(machines.to_vec());
+    let found = provider.observe(&query).await?;
+    let lag = connections.kind(scope)?.info().listing_lag;
+    let lag = SignedDuration::try_from(lag).unwrap_or(SignedDuration::MAX);
+    let is_old = now.duration_since(begun) >= lag;
+    let is_gone = |id: &&MachineId| match found.iter().find(|machine| machine.id == **id) {
+        Some(machine) => machine.power == Power::Gone,
+        None => is_old,
+    };
+    let gone: Vec<MachineId> = machines.iter().filter(is_gone).cloned().collect();
+    match gone.is_empty() {
+        true => Ok(()),
+        false => provider.delete(stack, &gone).await,
+    }
 }
 
 async fn settle_batch(

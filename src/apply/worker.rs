@@ -17,6 +17,7 @@ use super::tokens::{self, FleetTokens};
 use super::wait::{self, Troubles};
 use super::{Failure, Progress};
 use crate::journal::Recorded;
+use crate::mesh::objects::Side;
 use crate::mesh::{Backend, Group, MeshError, MeshState, objects};
 use crate::observed::Look;
 use crate::plan::Plan;
@@ -297,20 +298,27 @@ impl Worker {
     /// Returns what keeps traffic from machines that are up; nothing where nobody reports.
     async fn in_mesh(&self, fleet: &str, machines: Vec<Machine>) -> Result<Troubles, StepError> {
         let side = self.fleet(fleet)?.side();
-        let (Some(side), Some(mesh)) = (side.filter(|s| s.enters_early()), &self.mesh) else {
+        let is_told = |side: &Side<'_>| side.enters_early() || side.enters_by_itself();
+        let (Some(side), Some(mesh)) = (side.filter(is_told), &self.mesh) else {
             return Ok(Troubles::new());
         };
         let group = Group {
             stack: &self.plan.desired.stack,
             fleet,
             namespace: side.namespace(),
-            by_itself: false,
+            by_itself: side.enters_by_itself(),
         };
         let Some(members) = mesh.members(&group).await? else {
             return Ok(Troubles::new());
         };
         let trouble = |machine: Machine| {
-            let state = members.by_name.get(&machine.name);
+            let state = match &machine.address {
+                Some(address) if group.by_itself => {
+                    let entry = members.by_address.get(&address.to_string());
+                    entry.map(|entry| &entry.state)
+                }
+                Some(_) | None => members.by_name.get(&machine.name),
+            };
             let trouble = state.unwrap_or(&MeshState::Unknown).trouble()?.to_owned();
             Some((machine.id, trouble))
         };

@@ -39,14 +39,13 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
             let plan = read(path)?;
             check_simulated(globals, &plan)?;
             mesh::rights(&plan).await?;
+            mesh::still(&plan).await?;
             Origin::Saved(Box::new(plan))
         }
         None => {
-            let options = args.what.options()?;
-            Origin::File(
-                Box::new(load::load(globals, output, Ask::Preflight).await?),
-                options,
-            )
+            let (options, tagged) = (args.what.options()?, args.what.tagged()?);
+            let loaded = load::load(globals, output, Ask::Preflight).await?;
+            Origin::File(Box::new(loaded), options, tagged)
         }
     };
     planning::run(globals, origin, &args.how, "apply", output).await

@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::mesh::Ask;
+use super::mesh::{self, Ask};
 use super::output::Output;
 use super::planning::{self, Origin, RunOptions};
 use super::{CliError, Exit, Globals, load};
 use crate::plan::Options;
+use crate::preflight::Intent;
 
 #[derive(Clone, Debug, Args)]
 pub struct DestroyArgs {
@@ -22,12 +23,13 @@ pub struct DestroyArgs {
 
 pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output, Ask::Nobody).await?;
+    mesh::may(&loaded.context, &loaded.desired, Intent::Delete).await?;
     let options = Options {
         targets: args.target.iter().cloned().collect(),
         destroy: true,
         another_cluster: args.another_cluster,
         ..Options::default()
     };
-    let origin = Origin::File(Box::new(loaded), options);
+    let origin = Origin::File(Box::new(loaded), options, Vec::new());
     planning::run(globals, origin, &args.how, "destroy", output).await
 }

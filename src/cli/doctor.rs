@@ -1,6 +1,6 @@
 //! `meshvm doctor`: what this machine lacks, with the command that mends it.
 
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "azure"))]
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::mesh::Ask;
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "azure"))]
 use crate::apply::worker::chain;
 use crate::desired::Desired;
 use crate::show::{ADD, FAINT, HINT, REMOVE, STRONG, paint};
@@ -34,14 +34,14 @@ struct Report<'a> {
 
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
-    /// Print the least IAM policy that fleets on AWS need, and look at nothing
-    #[arg(long)]
-    iam: bool,
+    /// Print the least policy or role that fleets on a cloud need, and look at nothing
+    #[arg(long, value_name = "CLOUD", num_args = 0..=1, default_missing_value = "aws", value_parser = ["aws", "azure"])]
+    iam: Option<String>,
 }
 
 pub async fn run(args: &DoctorArgs, globals: &Globals, output: &Output) -> Result<Exit, CliError> {
-    if args.iam {
-        return iam(output);
+    if let Some(cloud) = &args.iam {
+        return iam(cloud, output);
     }
     let mut checks = Vec::new();
     #[cfg(feature = "local")]
@@ -58,19 +58,26 @@ pub async fn run(args: &DoctorArgs, globals: &Globals, output: &Output) -> Resul
     })
 }
 
-#[cfg(feature = "aws")]
-fn iam(output: &Output) -> Result<Exit, CliError> {
-    let policy = meshvm_provider_aws::policy::least();
-    let mut text = serde_json::to_string_pretty(&policy).map_err(|error| CliError::of(&error))?;
+fn iam(cloud: &str, output: &Output) -> Result<Exit, CliError> {
+    let Some(rights) = least(cloud) else {
+        let hint = format!("use the released binary, or build with `--features {cloud}`");
+        return Err(CliError::new(format!("this build has no provider `{cloud}`")).with_hint(hint));
+    };
+    let mut text = serde_json::to_string_pretty(&rights).map_err(|error| CliError::of(&error))?;
     text.push('\n');
     output.text(&text)?;
     Ok(Exit::Done)
 }
 
-#[cfg(not(feature = "aws"))]
-fn iam(_: &Output) -> Result<Exit, CliError> {
-    Err(CliError::new("this build has no provider `aws`")
-        .with_hint("use the released binary, or build with `--features aws`"))
+/// Returns the least rights on a cloud; `None` when this build does not have it.
+fn least(cloud: &str) -> Option<serde_json::Value> {
+    match cloud {
+        #[cfg(feature = "aws")]
+        "aws" => Some(meshvm_provider_aws::policy::least()),
+        #[cfg(feature = "azure")]
+        "azure" => Some(meshvm_provider_azure::policy::least(&[])),
+        _ => None,
+    }
 }
 
 /// Looks whose credentials reach each scope of EC2 that the stack's fleets are in.
@@ -97,12 +104,79 @@ async fn aws(desired: &Desired) -> Vec<Check> {
             detail,
             fix,
         });
+        let fleets = desired.fleets.values();
+        let mut templates = fleets.map(|fleet| &fleet.template);
+        if let Some(template) = templates
+            .find(|template| template.scope == *scope)
+            .filter(|_| ok)
+        {
+            checks.push(rights(&desired.stack, template).await);
+        }
     }
     checks
 }
 
+/// Tries what the credentials may do, with the template of one of the fleets.
+#[cfg(feature = "aws")]
+async fn rights(stack: &str, template: &meshvm_provider_api::Template) -> Check {
+    let (ok, detail, fix) = match meshvm_provider_aws::denied(stack, template).await {
+        Ok(denied) if denied.is_empty() => {
+            let detail = "every call that was tried is allowed".to_owned();
+            (true, detail, None)
+        }
+        Ok(denied) => {
+            let rights = denied.iter().map(|denied| denied.right.as_str());
+            let rights = rights.collect::<Vec<_>>().join(", ");
+            let fix = "allow them: `meshvm doctor --iam` prints the least policy";
+            (false, format!("may not {rights}"), Some(fix.to_owned()))
+        }
+        Err(error) => (false, chain(&error), error.hint.clone()),
+    };
+    Check {
+        about: template.scope.to_string(),
+        name: "rights".to_owned(),
+        ok,
+        detail,
+        fix,
+    }
+}
+
 #[cfg(not(feature = "aws"))]
 async fn aws(_: &Desired) -> Vec<Check> {
+    Vec::new()
+}
+
+/// Looks whose credentials reach each scope of Azure that the stack's fleets are in.
+#[cfg(feature = "azure")]
+async fn azure(desired: &Desired) -> Vec<Check> {
+    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
+    let scopes: BTreeSet<_> = scopes.filter(|scope| scope.provider == "azure").collect();
+    let mut checks = Vec::new();
+    for scope in scopes {
+        let (ok, detail, fix) = match meshvm_provider_azure::identity(scope).await {
+            Ok(identity) => {
+                let detail = format!("{} of tenant {}", identity.name, identity.tenant);
+                (true, detail, None)
+            }
+            Err(error) => {
+                let fix = "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+                    AZURE_CLIENT_SECRET";
+                (false, chain(&error), Some(fix.to_owned()))
+            }
+        };
+        checks.push(Check {
+            about: scope.to_string(),
+            name: "identity".to_owned(),
+            ok,
+            detail,
+            fix,
+        });
+    }
+    checks
+}
+
+#[cfg(not(feature = "azure"))]
+async fn azure(_: &Desired) -> Vec<Check> {
     Vec::new()
 }
 
@@ -170,6 +244,7 @@ async fn stack(globals: &Globals, output: &Output) -> Vec<Check> {
         fix,
     }];
     checks.extend(aws(&loaded.desired).await);
+    checks.extend(azure(&loaded.desired).await);
     checks
 }
 

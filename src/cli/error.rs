@@ -118,6 +118,17 @@ impl From<EngineError> for CliError {
                 hint: error.source.hint,
                 ..outer
             },
+            EngineError::Unready(fleets) => {
+                let causes = fleets.iter();
+                let causes = causes.map(|(fleet, error)| format!("fleet `{fleet}`: {error}"));
+                let hints = fleets.iter().filter_map(|(_, error)| error.hint.as_deref());
+                let hints: Vec<&str> = hints.collect();
+                Self {
+                    causes: causes.collect(),
+                    hint: (!hints.is_empty()).then(|| hints.join("; ")),
+                    ..outer
+                }
+            }
             EngineError::Resolve { source, .. }
             | EngineError::Observe(ObserveError::Scope { source, .. }) => Self {
                 hint: source.hint,
@@ -146,7 +157,13 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::NotTargeted(_, fleet) => {
             Some(format!("add `--target {fleet}`, or leave --target out"))
         }
-        PlanError::NothingToAdopt(..) | PlanError::Owned(..) | PlanError::Contradiction(_) => None,
+        PlanError::NothingTagged(..) => Some(
+            "`*` stands for any text; machines of other stacks are left alone".to_owned(),
+        ),
+        PlanError::NothingToAdopt(..)
+        | PlanError::Owned(..)
+        | PlanError::TwoFleets(..)
+        | PlanError::Contradiction(_) => None,
         PlanError::NoRoom(_, fleet) => Some(format!("raise `fleets.{fleet}.replicas`")),
         PlanError::NotAdoptable(..) => Some(
             "make the fleet file say what the machine is, or let the fleet create a new one"

@@ -58,13 +58,16 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let pure: Vec<&dyn meshvm_provider_api::Kind> = kinds.values().map(AsRef::as_ref).collect();
     let mut spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
-    let context = context(globals, &spec, &base_dir);
+    let mut context = context(globals, &spec, &base_dir);
     let mesh = match ask {
         Ask::Mesh | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
             mesh::read(&spec, &context).await?
         }
         Ask::Nobody => None,
     };
+    if let Some(read) = &mesh {
+        context.mesh_read = mesh::reading(&spec, &read.facts);
+    }
     let mut found = match (ask, &mesh) {
         (Ask::Obstacles, Some(read)) => mesh::preflight(&spec, &context, read, false).await?,
         (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true).await?,
@@ -79,7 +82,11 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         }
         (Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
     };
-    let desired = match expand(&spec, &named, mesh.as_ref()) {
+    let expanded = expand(&spec, &named, mesh.as_ref());
+    if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
+        found.extend(mesh::foreign(&spec, &context, desired).await?);
+    }
+    let desired = match expanded {
         Ok(desired) if found.iter().all(|f| f.severity == Severity::Warning) => desired,
         Ok(_) => return Err(CliError::input(found)),
         Err(problems) => {
@@ -216,6 +223,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
         return Context {
             ledger: file_url(&simulated.join("ledger")),
             mesh_identity: None,
+            mesh_read: None,
             mesh_name: mesh.as_ref().map(|_| "the simulated mesh".to_owned()),
             mesh: mesh.map(|_| Target::Manifests(simulated.join("mesh"))),
             simulate: true,
@@ -230,6 +238,7 @@ fn context(globals: &Globals, spec: &FleetSpec, base_dir: &Path) -> Context {
         ledger,
         mesh,
         mesh_identity: None,
+        mesh_read: None,
         mesh_name: spec.mesh.as_ref().map(mesh::name),
         simulate: false,
         sim_cloud: own.join("cloud"),

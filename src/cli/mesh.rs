@@ -1,16 +1,22 @@
 //! The mesh of a fleet file: where it is, how this user logs in to it, and what it says of itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::CliError;
-use crate::desired::{DesiredFleet, Tokens};
+use super::{CliError, Exit};
+use meshvm_provider_api::labels::Hash;
+
+use crate::desired::{Desired, DesiredFleet, Tokens};
 use crate::diag::{Code, Diagnostic};
+use crate::istio::Facts;
 use crate::mesh::kubernetes::{MeshRead, Overridden};
-use crate::mesh::{Backend, Cluster, Kubernetes, KubernetesError, Logins, Target};
-use crate::plan::{Context, Plan};
+use crate::mesh::{
+    Backend, Cluster, Kubernetes, KubernetesError, Logins, ObjectRef, Target, objects,
+};
+use crate::plan::{Context, MeshReading, Plan};
 use crate::preflight::{self, Intent};
+use crate::show;
 use crate::spec::FleetSpec;
 use crate::spec::model::{KubernetesMesh, Mesh};
 
@@ -109,7 +115,7 @@ pub async fn read(spec: &FleetSpec, context: &Context) -> Result<Option<MeshRead
     };
     let namespaces = namespaces(spec);
     let read = named.cluster.read_mesh(named.settings, &namespaces).await;
-    read.map(Some).map_err(|error| failed(&error))
+    read.map(Some).map_err(|error| unread(spec, &error))
 }
 
 /// Returns what would be in the way of a fleet file in the mesh that was read.
@@ -124,12 +130,83 @@ pub async fn preflight(
     };
     let istio = read.facts.revision.namespace.as_str();
     let live = named.cluster.look_round(istio, &namespaces(spec)).await;
-    let live = live.map_err(|error| failed(&error))?;
+    let live = live.map_err(|error| unread(spec, &error))?;
     let intent = match applies {
         true => intent(Tokens::of(spec)),
         false => Intent::Look,
     };
     Ok(preflight::check(spec, read, &live, intent))
+}
+
+/// Returns how the mesh of a fleet file was read, and what was; `None` when it is no cluster.
+pub fn reading(spec: &FleetSpec, facts: &Facts) -> Option<MeshReading> {
+    let Some(Mesh::Kubernetes(settings)) = &spec.mesh else {
+        return None;
+    };
+    Some(MeshReading {
+        settings: settings.as_ref().clone(),
+        namespaces: namespaces(spec).into_iter().map(str::to_owned).collect(),
+        facts: hashed(facts),
+    })
+}
+
+fn hashed(facts: &Facts) -> BTreeMap<String, Hash> {
+    let value = serde_json::to_value(facts).unwrap_or_default();
+    let fields = value.as_object().into_iter().flatten();
+    fields
+        .map(|(name, value)| (name.clone(), Hash::of(value.to_string())))
+        .collect()
+}
+
+/// Refuses a saved plan when the mesh is not any more what its machines would be told.
+pub async fn still(plan: &Plan) -> Result<(), CliError> {
+    let (Some(Target::Kubernetes(cluster)), Some(reading)) =
+        (&plan.context.mesh, &plan.context.mesh_read)
+    else {
+        return Ok(());
+    };
+    let cluster = Kubernetes::new(cluster.clone(), logins(false));
+    let namespaces = reading.namespaces.iter().map(String::as_str).collect();
+    let read = cluster.read_mesh(&reading.settings, &namespaces).await;
+    let facts = hashed(&read.map_err(|error| failed(&error))?.facts);
+    let names = reading.facts.keys().chain(facts.keys());
+    let changed: BTreeSet<&str> = names
+        .filter(|name| reading.facts.get(*name) != facts.get(*name))
+        .map(String::as_str)
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let what = show::few(changed.into_iter());
+    Err(CliError::new(format!(
+        "the saved plan is out of date: the mesh changed since it was made ({what})"
+    ))
+    .with_hint("make a new plan with `meshvm plan --out`")
+    .exiting(Exit::OutOfDate))
+}
+
+/// Tells of objects in the mesh that are not the stack's, where its own would be.
+pub async fn foreign(
+    spec: &FleetSpec,
+    context: &Context,
+    desired: &Desired,
+) -> Result<Vec<Diagnostic>, CliError> {
+    let Some(named) = cluster(spec, context) else {
+        return Ok(Vec::new());
+    };
+    let sides = desired.fleets.iter();
+    let wanted: BTreeSet<ObjectRef> = sides
+        .filter_map(|(fleet, desired)| Some((fleet, desired.side()?)))
+        .flat_map(|(fleet, side)| objects::of_fleet(&desired.stack, fleet, side))
+        .map(|object| object.reference)
+        .collect();
+    let found = named.cluster.foreign(&desired.stack, &wanted).await;
+    let found = found.map_err(|error| {
+        let mut failure = CliError::of(&error);
+        failure.hint = error.hint();
+        failure
+    })?;
+    Ok(preflight::foreign(spec, desired, &found))
 }
 
 fn intent(tokens: Option<Tokens>) -> Intent {
@@ -142,15 +219,24 @@ fn intent(tokens: Option<Tokens>) -> Intent {
 /// Checks that this user may do what a saved plan does; what else could be in its way was looked
 /// for when it was saved.
 pub async fn rights(plan: &Plan) -> Result<(), CliError> {
-    let Some(Target::Kubernetes(cluster)) = &plan.context.mesh else {
+    let intent = match plan.options.destroy {
+        true => Intent::Delete,
+        false => intent(plan.desired.tokens),
+    };
+    may(&plan.context, &plan.desired, intent).await
+}
+
+/// Checks that this user may do, in the namespaces of a stack's fleets, what it intends to.
+pub async fn may(context: &Context, desired: &Desired, intent: Intent) -> Result<(), CliError> {
+    let Some(Target::Kubernetes(cluster)) = &context.mesh else {
         return Ok(());
     };
-    let sides = plan.desired.fleets.values().filter_map(DesiredFleet::side);
+    let sides = desired.fleets.values().filter_map(DesiredFleet::side);
     let namespaces: BTreeSet<&str> = sides.map(|side| side.namespace()).collect();
     let cluster = Kubernetes::new(cluster.clone(), logins(false));
     let rules = cluster.rules_in(&namespaces).await;
     let rules = rules.map_err(|error| failed(&error))?;
-    let found = preflight::rights(&rules, intent(plan.desired.tokens));
+    let found = preflight::rights(&rules, intent);
     match found.is_empty() {
         true => Ok(()),
         false => Err(CliError::input(found)),
@@ -166,6 +252,36 @@ fn namespaces(spec: &FleetSpec) -> BTreeSet<&str> {
             membership.or(external)
         })
         .collect()
+}
+
+/// Says why the mesh of a fleet file could not be read, and what of the file that is about.
+fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
+    let (code, field) = match error {
+        KubernetesError::NoControlPlane { revision, .. } => {
+            let field = revision.as_ref().map_or("istioNamespace", |_| "revision");
+            (Code::NoControlPlane, field)
+        }
+        KubernetesError::NoContext { .. } => (Code::NotAsked, "context"),
+        KubernetesError::NoConfig { .. }
+        | KubernetesError::Kubeconfig { .. }
+        | KubernetesError::BadUrl { .. }
+        | KubernetesError::Client(_) => (Code::NotAsked, "kubeconfig"),
+        KubernetesError::InCluster(_)
+        | KubernetesError::Refused { .. }
+        | KubernetesError::Unreachable { .. }
+        | KubernetesError::Unreadable { .. }
+        | KubernetesError::Conflict(_)
+        | KubernetesError::Incomplete { .. } => (Code::NotAsked, ""),
+    };
+    let mut found = Diagnostic::error(error.to_string()).coded(code);
+    found.hint = error.hint();
+    found.place = spec.place(&["mesh", "kubernetes", field]);
+    CliError {
+        diagnostics: vec![found],
+        hint: None,
+        summary: "the mesh cannot be read, and nothing was touched".to_owned(),
+        ..CliError::of(error)
+    }
 }
 
 /// Says why the mesh could not be read.

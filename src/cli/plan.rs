@@ -60,6 +60,9 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
         &loaded.desired,
         bars.provider_progress(),
     )?;
+    let tagged = args.what.tagged()?;
+    let adopt = &mut options.adopt;
+    engine.tagged(&loaded.desired, &tagged, adopt).await?;
     let (plan, _) = engine.look(loaded.desired, options).await?;
     engine.check(&plan).await?;
     if let Some(path) = &args.out {

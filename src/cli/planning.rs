@@ -15,12 +15,15 @@ use super::{CliError, Exit, Globals, ask, mesh};
 use crate::apply::{Alive, Outcome, Stop};
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
-use crate::engine::{ApplySettings, Hold};
+use crate::engine::{ApplySettings, Engine, Hold, Tagged};
 use crate::ledger::Holder;
 use crate::plan::policy::{self, Allowed};
 use crate::plan::{Context, Options, Plan};
 use crate::providers::Metrics;
 use crate::show;
+
+/// What names machines to adopt by a tag.
+const TAG: &str = "tag:";
 
 /// What to plan.
 #[derive(Clone, Debug, Default, Args)]
@@ -31,7 +34,8 @@ pub struct PlanOptions {
     /// Replace this machine, by name or id; may be repeated
     #[arg(long, value_name = "MACHINE")]
     replace: Vec<String>,
-    /// Take an existing machine over into a fleet, by id; may be repeated
+    /// Take an existing machine over into a fleet, by id, or all with a tag, as in
+    /// web=tag:Name=web-*; may be repeated
     #[arg(long, value_name = "FLEET=ID")]
     adopt: Vec<String>,
     /// Let a machine go without deleting it, by name or id; may be repeated
@@ -50,8 +54,11 @@ impl PlanOptions {
         for pair in &self.adopt {
             let (fleet, id) = pair.split_once('=').ok_or_else(|| {
                 CliError::new(format!("--adopt {pair} names no machine"))
-                    .with_hint("write --adopt FLEET=ID")
+                    .with_hint("write --adopt FLEET=ID, or FLEET=tag:NAME=VALUE")
             })?;
+            if id.starts_with(TAG) {
+                continue;
+            }
             match adopt.insert(MachineId::from(id), fleet.to_owned()) {
                 Some(other) if other != fleet => {
                     return Err(CliError::new(format!(
@@ -70,6 +77,27 @@ impl PlanOptions {
             refresh_only: false,
             another_cluster: self.another_cluster,
         })
+    }
+
+    /// Returns the machines to adopt that are named by a tag.
+    pub fn tagged(&self) -> Result<Vec<Tagged>, CliError> {
+        let by_tag = self.adopt.iter().filter_map(|pair| {
+            let (fleet, tag) = pair.split_once('=')?;
+            Some((pair, fleet, tag.strip_prefix(TAG)?))
+        });
+        let tagged = |(pair, fleet, tag): (&String, &str, &str)| {
+            let parts = tag.split_once('=').filter(|(name, _)| !name.is_empty());
+            let (name, pattern) = parts.ok_or_else(|| {
+                CliError::new(format!("--adopt {pair} names no tag"))
+                    .with_hint("write --adopt FLEET=tag:NAME=VALUE; `*` stands for any text")
+            })?;
+            Ok(Tagged {
+                fleet: fleet.to_owned(),
+                name: name.to_owned(),
+                pattern: pattern.to_owned(),
+            })
+        };
+        by_tag.map(tagged).collect()
     }
 
     /// Returns whether anything was asked for.
@@ -130,8 +158,8 @@ struct Report<'a> {
 
 /// Where a plan to apply comes from.
 pub enum Origin {
-    /// The fleet file.
-    File(Box<Loaded>, Options),
+    /// The fleet file; machines to adopt that are named by a tag are added to the options.
+    File(Box<Loaded>, Options, Vec<Tagged>),
     /// A saved plan.
     Saved(Box<Plan>),
 }
@@ -145,11 +173,11 @@ pub async fn run(
     output: &Output,
 ) -> Result<Exit, CliError> {
     let (context, desired): (&Context, &Desired) = match &origin {
-        Origin::File(loaded, _) => (&loaded.context, &loaded.desired),
+        Origin::File(loaded, ..) => (&loaded.context, &loaded.desired),
         Origin::Saved(plan) => (&plan.context, &plan.desired),
     };
     let warnings = match &origin {
-        Origin::File(loaded, _) => loaded.spec.warnings.clone(),
+        Origin::File(loaded, ..) => loaded.spec.warnings.clone(),
         Origin::Saved(_) => Vec::new(),
     };
     let bars = Bars::new(output);
@@ -164,7 +192,7 @@ pub async fn run(
             settled.batch.zone
         ));
     }
-    let decided = decide(&mut hold, origin, how, output).await;
+    let decided = decide(&engine, &mut hold, origin, how, output).await;
     let plan = match decided {
         Ok(Some(plan)) => plan,
         Ok(None) => {
@@ -201,13 +229,18 @@ pub async fn run(
 
 /// Returns the plan to run; `None` when the person said no.
 async fn decide(
+    engine: &Engine,
     hold: &mut Hold<'_>,
     origin: Origin,
     how: &RunOptions,
     output: &Output,
 ) -> Result<Option<Plan>, CliError> {
     let (plan, was_seen) = match origin {
-        Origin::File(loaded, options) => (hold.plan(loaded.desired, options).await?, false),
+        Origin::File(loaded, mut options, tagged) => {
+            let adopt = &mut options.adopt;
+            engine.tagged(&loaded.desired, &tagged, adopt).await?;
+            (hold.plan(loaded.desired, options).await?, false)
+        }
         Origin::Saved(plan) => {
             let outdated = hold.outdated(&plan).await?;
             if !outdated.is_empty() {

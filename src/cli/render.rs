@@ -76,8 +76,9 @@ pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Resul
         for (name, text) in &files {
             write(&folder.join(name), text)?;
         }
-        if args.with_token {
-            tokens = write_tokens(&loaded, args, folder).await?;
+        match args.with_token {
+            true => tokens = write_tokens(&loaded, args, folder).await?,
+            false => remove_tokens(&loaded, args, folder)?,
         }
     }
     let rendered = Rendered {
@@ -142,6 +143,25 @@ async fn write_tokens(
         written += 1;
     }
     Ok(written)
+}
+
+/// Removes the tokens of an earlier rendering: they are of other files than those that were written.
+fn remove_tokens(loaded: &load::Loaded, args: &RenderArgs, folder: &Path) -> Result<(), CliError> {
+    for fleet in loaded.desired.fleets.keys() {
+        if !args.target.is_empty() && !args.target.contains(fleet) {
+            continue;
+        }
+        let path = folder.join(fleet).join(TOKEN_FILE);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let mut failure = CliError::new(format!("cannot remove {}", path.display()));
+                failure.causes.push(error.to_string());
+                return Err(failure);
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file that nobody else can read.

@@ -82,8 +82,8 @@ fn problem(spec: &FleetSpec, fleet: &str, error: &FilesError) -> Diagnostic {
         FilesError::NoRootCert { .. } => (
             Some(Code::NoRootCert),
             &["fleets", fleet, "membership", "namespace"],
-            "create the namespace, and let the mesh's discoverySelectors include it: the control \
-             plane writes the ConfigMap by itself",
+            "let the mesh's discoverySelectors include the namespace: the control plane writes the \
+             ConfigMap by itself, once the namespace exists",
         ),
         FilesError::NoGateway => (
             Some(Code::NoGateway),

@@ -13,6 +13,8 @@ pub enum Code {
     Foreign,
     /// The user may not do what an apply does.
     NotAllowed,
+    /// Nothing can be asked of the cluster, or not all.
+    NotAsked,
     /// The cluster has no name in the mesh.
     NoClusterId,
     /// The file and the cluster say different things.
@@ -25,6 +27,8 @@ pub enum Code {
     NoNetwork,
     /// The sidecar and the control plane are of versions that are not tested together.
     VersionSkew,
+    /// There is no control plane of the revision.
+    NoControlPlane,
     /// A Service would drop the machines, for want of a port.
     PortLost,
     /// Two entries have one address.
@@ -33,16 +37,18 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NoNamespace,
         Self::Foreign,
         Self::NotAllowed,
+        Self::NotAsked,
         Self::NoClusterId,
         Self::Overridden,
         Self::NoGateway,
         Self::NoRootCert,
         Self::NoNetwork,
         Self::VersionSkew,
+        Self::NoControlPlane,
         Self::PortLost,
         Self::SameAddress,
     ];
@@ -53,12 +59,14 @@ impl Code {
             Self::NoNamespace => "MV101",
             Self::Foreign => "MV102",
             Self::NotAllowed => "MV103",
+            Self::NotAsked => "MV104",
             Self::NoClusterId => "MV201",
             Self::Overridden => "MV202",
             Self::NoGateway => "MV203",
             Self::NoRootCert => "MV204",
             Self::NoNetwork => "MV205",
             Self::VersionSkew => "MV206",
+            Self::NoControlPlane => "MV207",
             Self::PortLost => "MV301",
             Self::SameAddress => "MV302",
         }
@@ -70,6 +78,7 @@ impl Code {
             Self::NoNamespace => "nothing can be written into a namespace that is not there",
             Self::Foreign => "what meshvm did not make, it does not change",
             Self::NotAllowed => "an apply would stop half-way",
+            Self::NotAsked => "what machines need to know of their mesh is read from its cluster",
             Self::NoClusterId => {
                 "the control plane asks the cluster of that name about a machine's token, and \
                  refuses the machine"
@@ -82,6 +91,7 @@ impl Code {
             Self::VersionSkew => {
                 "Istio supports sidecars as new as the control plane, or one minor version older"
             }
+            Self::NoControlPlane => "nobody would let the machines in",
             Self::PortLost => "the mesh leaves an endpoint out whose named port it does not know",
             Self::SameAddress => "the mesh knows an endpoint by its address: one hides the other",
         }

@@ -35,6 +35,9 @@ pub enum EngineError {
         /// Why.
         source: ProviderError,
     },
+    /// Machines that the plan makes, by fleet, and what is in the way of each.
+    #[error("the machines that the plan makes cannot be had, and nothing was touched")]
+    Unready(Vec<(String, ProviderError)>),
     /// The clouds or the mesh.
     #[error(transparent)]
     Observe(#[from] ObserveError),

@@ -46,7 +46,7 @@ use super::{
     Backend, Group, Members, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor,
 };
 
-use calls::{PAGE, all, attempt, pages, together};
+use calls::{PAGE, attempt, each, pages, together};
 use conflict::{conflict, is_conflict};
 
 pub use error::KubernetesError;
@@ -209,12 +209,31 @@ impl Kubernetes {
         may: fn(&Known, &str) -> bool,
         most_single: usize,
     ) -> Result<BTreeMap<ObjectRef, Known>, MeshError> {
+        let (own, foreign) = self.sort_out(stack, references, may, most_single).await?;
+        match foreign.into_iter().next() {
+            None => Ok(own),
+            Some(object) => Err(MeshError::Foreign {
+                object,
+                place: Place::Cluster(self.cluster.to_string()),
+                stack: stack.to_owned(),
+            }),
+        }
+    }
+
+    /// Finds out what is known of objects that exist, and which of them are of others.
+    async fn sort_out(
+        &self,
+        stack: &str,
+        references: impl Iterator<Item = &ObjectRef>,
+        may: fn(&Known, &str) -> bool,
+        most_single: usize,
+    ) -> Result<(BTreeMap<ObjectRef, Known>, Vec<ObjectRef>), MeshError> {
         let mut by_kind: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for reference in references {
             let place = (reference.kind.as_str(), reference.namespace.as_str());
             by_kind.entry(place).or_default().push(&reference.name);
         }
-        let mut own = BTreeMap::new();
+        let (mut own, mut foreign) = (BTreeMap::new(), Vec::new());
         for ((kind, namespace), names) in by_kind {
             let resource = resource(kind)?;
             let mut known = self
@@ -229,17 +248,14 @@ impl Kubernetes {
                     kind: kind.to_owned(),
                     name: name.to_owned(),
                 };
-                if !may(&known, stack) {
-                    return Err(MeshError::Foreign {
-                        object: reference,
-                        place: Place::Cluster(self.cluster.to_string()),
-                        stack: stack.to_owned(),
-                    });
+                if may(&known, stack) {
+                    own.insert(reference, known);
+                } else {
+                    foreign.push(reference);
                 }
-                own.insert(reference, known);
             }
         }
-        Ok(own)
+        Ok((own, foreign))
     }
 
     async fn apply(
@@ -399,20 +415,28 @@ impl Backend for Kubernetes {
             let order = kinds::order(&object.reference.kind);
             ordered.entry(order).or_default().push(object);
         }
-        // What others hold of one object is no reason to leave another unmended.
-        let mut first = Ok(());
+        // What others hold of one object is no reason to leave another unmended, or untold.
+        let (mut held, mut first) = (Vec::new(), Ok(()));
         for objects in ordered.into_values() {
             let mut calls = Vec::new();
             for object in objects {
                 let known = own.get(&object.reference);
                 calls.push(self.apply(stack, object, known).boxed());
             }
-            match all(calls).await {
-                Err(error) if error.class() != ErrorClass::Conflict => return Err(error),
-                ended => first = first.and(ended),
+            for ended in each(calls).await {
+                match ended {
+                    Err(MeshError::Kubernetes(KubernetesError::Conflict(more))) => {
+                        held.extend(more);
+                    }
+                    Err(error) if error.class() != ErrorClass::Conflict => return Err(error),
+                    ended => first = first.and(ended),
+                }
             }
         }
-        first
+        match held.is_empty() {
+            true => first,
+            false => Err(KubernetesError::Conflict(held).into()),
+        }
     }
 
     async fn delete(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError> {

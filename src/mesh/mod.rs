@@ -25,7 +25,7 @@ use thiserror::Error;
 
 pub use kubernetes::{Cluster, Kubernetes, KubernetesError, Logins};
 pub use manifests::Manifests;
-pub use state::{Group, Members, MeshState};
+pub use state::{Group, Members, MeshState, Registered};
 
 /// The kind of what tokens are bound to. It is made and deleted, and never read.
 pub const SECRET: &str = "Secret";

@@ -51,6 +51,18 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Returns whether machines enter themselves as their sidecars connect, so that none of them is
+    /// in the mesh before its sidecar is.
+    pub fn enters_by_itself(&self) -> bool {
+        match self {
+            Self::Member {
+                membership,
+                reports,
+            } => *reports && membership.auto_register,
+            Self::External(_) => false,
+        }
+    }
+
     /// Returns whether machines have entries of meshvm's at all.
     pub fn has_entries(&self) -> bool {
         match self {

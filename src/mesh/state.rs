@@ -85,7 +85,16 @@ pub struct Members {
     /// Those that meshvm entered, by the machine's name.
     pub by_name: BTreeMap<String, MeshState>,
     /// Those that registered by themselves, by address.
-    pub by_address: BTreeMap<String, MeshState>,
+    pub by_address: BTreeMap<String, Registered>,
+}
+
+/// A member that registered by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The name of the entry that the control plane made.
+    pub entry: String,
+    /// What that says.
+    pub state: MeshState,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 mod collect;
 pub mod fleet;
+pub mod last;
 pub mod objects;
 pub mod planner;
 pub mod policy;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use meshvm_provider_api::labels::Hash;
 use meshvm_provider_api::{Difference, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,6 +31,7 @@ use uuid::Uuid;
 use crate::desired::{Boot, Desired};
 use crate::mesh::{Object, ObjectRef, Target};
 use crate::observed::UnsettledBatch;
+use crate::spec::model::KubernetesMesh;
 
 pub use planner::{Input, PlanError, plan};
 
@@ -123,10 +126,26 @@ pub struct Context {
     /// What tells the mesh from others of the same name; known once it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_identity: Option<String>,
+    /// What machines are told of the mesh, where it was read from a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_read: Option<MeshReading>,
     /// Whether the clouds are simulated.
     pub simulate: bool,
     /// The folder of the simulated cloud.
     pub sim_cloud: PathBuf,
+}
+
+/// How a mesh was read, and what was read, so that whoever applies later can tell whether that is
+/// still so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MeshReading {
+    /// The file's settings.
+    pub settings: KubernetesMesh,
+    /// The namespaces of the stack's fleets.
+    pub namespaces: BTreeSet<String>,
+    /// What was read, by name, as hashes.
+    pub facts: BTreeMap<String, Hash>,
 }
 
 /// What was asked for on the command line.

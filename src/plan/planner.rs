@@ -10,6 +10,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
+use super::last;
 use super::objects::{ObjectsInput, plan_objects};
 use super::{
     Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
@@ -53,6 +54,12 @@ pub enum PlanError {
     /// A machine to adopt does not exist.
     #[error("there is no machine `{0}` to adopt where fleet `{1}` is")]
     NothingToAdopt(MachineId, String),
+    /// No machine to adopt has a tag.
+    #[error("there is no machine with the tag `{0}` to adopt where fleet `{1}` is")]
+    NothingTagged(String, String),
+    /// A machine is to be adopted into two fleets.
+    #[error("--adopt takes machine `{0}` into two fleets, `{1}` and `{2}`")]
+    TwoFleets(MachineId, String, String),
     /// A machine to adopt belongs to somebody.
     #[error("machine `{0}` belongs to stack `{1}` and cannot be adopted")]
     Owned(MachineId, String),
@@ -93,12 +100,15 @@ impl PlanError {
     /// Returns what of the stack the error is about; `None` when it is about this build.
     pub fn subject(&self) -> Option<String> {
         match self {
-            Self::UnknownFleet(fleet) => Some(format!("fleet `{fleet}`")),
+            Self::UnknownFleet(fleet) | Self::NothingTagged(_, fleet) => {
+                Some(format!("fleet `{fleet}`"))
+            }
             Self::UnknownMachine(machine)
             | Self::Contradiction(machine)
             | Self::NotTargeted(machine, _) => Some(format!("machine `{machine}`")),
             Self::NothingToAdopt(id, _)
             | Self::Owned(id, _)
+            | Self::TwoFleets(id, _, _)
             | Self::NotAdoptable(id, _, _)
             | Self::NoRoom(id, _) => Some(format!("machine `{id}`")),
             Self::MeshLeft { .. } | Self::OtherCluster { .. } => Some("the mesh".to_owned()),
@@ -435,7 +445,7 @@ fn plan_mesh(
         leaving: &leaving,
         forgotten: &forgotten,
         last: &input.last.objects,
-        last_entries: last_entries(input),
+        last_entries: last::entries(&input.desired, input.last),
         unwanted: if input.options.destroy {
             Reason::Destroyed
         } else {
@@ -460,32 +470,4 @@ fn object_drift(change: &ObjectChange) -> Option<Drift> {
             })
             .collect(),
     })
-}
-
-/// Returns how many machines' entries the last finished run left, by fleet.
-fn last_entries(input: &Input<'_>) -> BTreeMap<String, u32> {
-    let Applied {
-        replicas, objects, ..
-    } = input.last;
-    let was_member = |fleet: &str| {
-        let side = input.desired.fleets.get(fleet)?.side()?;
-        Some(side.has_entries() && objects.contains(&objects::anchor_ref(fleet, side)))
-    };
-    replicas
-        .iter()
-        .filter(|(fleet, _)| was_member(fleet) == Some(true))
-        .map(|(fleet, count)| (fleet.clone(), *count))
-        .collect()
-}
-
-/// Returns the objects that fleets have beside their machines' entries, after what was `applied`.
-pub fn standing_objects(desired: &Desired, applied: &Applied) -> BTreeSet<ObjectRef> {
-    desired
-        .fleets
-        .iter()
-        .filter(|(fleet, _)| applied.replicas.contains_key(*fleet))
-        .filter_map(|(fleet, desired)| Some((fleet, desired.side()?)))
-        .flat_map(|(fleet, side)| objects::of_fleet(&desired.stack, fleet, side))
-        .map(|object| object.reference)
-        .collect()
 }

@@ -1,20 +1,22 @@
 //! What an apply does in a namespace, held against what a user may do there. Pure.
 
+use super::Intent;
 use crate::mesh::kubernetes::Rule;
 
 const ISTIO: &str = "networking.istio.io";
 /// Applying what does not exist yet needs `create` beside `patch`.
 const WRITTEN: [&str; 5] = ["get", "list", "create", "patch", "delete"];
+const DELETED: [&str; 3] = ["get", "list", "delete"];
 
-/// What is done in every namespace of a stack: group, resource, verbs. `docs/rbac.md` grants it.
-const NEEDED: [(&str, &str, &[&str]); 7] = [
-    ("", "serviceaccounts", &WRITTEN),
-    ("", "services", &WRITTEN),
-    (ISTIO, "workloadgroups", &WRITTEN),
-    (ISTIO, "workloadentries", &WRITTEN),
-    (ISTIO, "serviceentries", &WRITTEN),
-    (ISTIO, "destinationrules", &WRITTEN),
-    (ISTIO, "virtualservices", &WRITTEN),
+/// What a stack has in each of its namespaces, group and resource. `docs/rbac.md` grants it.
+const KINDS: [(&str, &str); 7] = [
+    ("", "serviceaccounts"),
+    ("", "services"),
+    (ISTIO, "workloadgroups"),
+    (ISTIO, "workloadentries"),
+    (ISTIO, "serviceentries"),
+    (ISTIO, "destinationrules"),
+    (ISTIO, "virtualservices"),
 ];
 
 /// What is done for tokens.
@@ -24,11 +26,22 @@ const FOR_TOKENS: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Returns what is needed and not allowed, as `VERB RESOURCE`.
-pub(super) fn lacking(rules: &[Rule], tokens: bool) -> Vec<String> {
-    let for_tokens: &[_] = if tokens { &FOR_TOKENS } else { &[] };
+pub(super) fn lacking(rules: &[Rule], intent: Intent) -> Vec<String> {
+    let (verbs, for_tokens): (&[&str], &[(&str, &str, &[&str])]) = match intent {
+        Intent::Look => (&[], &[]),
+        Intent::Write => (&WRITTEN, &[]),
+        Intent::WriteAndToken => (&WRITTEN, &FOR_TOKENS),
+        Intent::Delete => (&DELETED, &[]),
+    };
+    let of_kinds = KINDS
+        .iter()
+        .map(|(group, resource)| (group, resource, verbs));
+    let of_tokens = for_tokens
+        .iter()
+        .map(|(group, resource, verbs)| (group, resource, *verbs));
     let mut lacking = Vec::new();
-    for (group, resource, verbs) in NEEDED.iter().chain(for_tokens) {
-        for verb in *verbs {
+    for (group, resource, verbs) in of_kinds.chain(of_tokens) {
+        for verb in verbs {
             if !rules.iter().any(|rule| allows(rule, group, resource, verb)) {
                 lacking.push(format!("{verb} {resource}"));
             }

@@ -33,7 +33,7 @@ fn result(found: &Diagnostic) -> Value {
         Severity::Warning => "warning",
     };
     let text = match &found.hint {
-        Some(hint) => format!("{}. To mend it: {hint}", found.summary),
+        Some(hint) => format!("{}\n\n{hint}", found.summary),
         None => found.summary.clone(),
     };
     let mut result = json!({"level": level, "message": {"text": text}});

@@ -351,6 +351,9 @@ fn nothing_to_do(plan: &Plan) -> String {
             "Nothing is planned about the drift (--refresh-only).".to_owned()
         };
     }
+    if !options.destroy && !plan.drift.is_empty() {
+        return "No changes: an apply cannot mend what is told above.".to_owned();
+    }
     let targets = few(options.targets.iter().map(String::as_str));
     match (options.destroy, options.targets.is_empty()) {
         (true, true) => "Nothing to destroy: the stack has no machines and no objects.".to_owned(),

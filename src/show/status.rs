@@ -96,7 +96,8 @@ pub fn status(
         };
         let by_itself = |fleet: &str| {
             let address = machine.address?.to_string();
-            registered.get(fleet)?.by_address.get(&address).cloned()
+            let entry = registered.get(fleet)?.by_address.get(&address)?;
+            Some(entry.state.clone())
         };
         let mesh = match entries.get(machine.name.as_str()) {
             Some(entry) => match entry.body["spec"]["address"].as_str() {
@@ -124,13 +125,20 @@ pub fn status(
                 current: !changing.contains(machine.name.as_str()),
             });
     }
+    let machines = || observed.machines.iter().map(|seen| &seen.machine);
+    let named = entries.into_keys();
+    let named = named.filter(|name| machines().all(|machine| machine.name != *name));
+    let addresses: BTreeSet<String> = machines()
+        .filter_map(|machine| Some(machine.address?.to_string()))
+        .collect();
+    let by_itself = registered.values().flat_map(|members| &members.by_address);
+    let by_itself = by_itself.filter(|(address, _)| !addresses.contains(*address));
     Status {
         stack: desired.stack.clone(),
         fleets,
         objects: observed.objects.len(),
-        stale: entries
-            .into_keys()
-            .filter(|name| observed.machines.iter().all(|m| m.machine.name != *name))
+        stale: named
+            .chain(by_itself.map(|(_, member)| member.entry.as_str()))
             .map(str::to_owned)
             .collect(),
         pending: !plan.is_empty(),
@@ -233,6 +241,7 @@ fn state(machine: &MachineStatus) -> String {
         (Power::Starting, _) => paint(CHANGE, "starting"),
         (Power::Stopped, _) => paint(REMOVE, "stopped"),
         (Power::Broken, _) => paint(REMOVE, "broken"),
+        (Power::Gone, _) => paint(REMOVE, "gone"),
     }
 }
 

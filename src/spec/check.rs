@@ -9,6 +9,7 @@ mod external;
 mod identity;
 mod machines;
 mod membership;
+mod together;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,6 @@ use std::time::Duration;
 use super::model::{Arch, FleetBody, Package, PackageFormat, Sidecar};
 use super::place::At;
 use super::problems::Problems;
-use super::scalars::Name;
 use super::tree::Node;
 use super::words::{list, nearest};
 
@@ -200,49 +200,8 @@ pub(super) fn fleet(name: &str, body: &FleetBody, has_mesh: bool, checker: &mut 
     }
 }
 
-/// Checks that fleets do not get into each other's way.
-pub(super) fn together(fleets: &BTreeMap<Name, FleetBody>, checker: &mut Checker<'_>) {
-    let mut accounts: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    let mut services: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for (name, body) in fleets {
-        let fleet = name.as_str();
-        let Some(membership) = &body.membership else {
-            continue;
-        };
-        let namespace = membership.namespace.as_str();
-        let account = membership.service_account.as_str();
-        if let Some(first) = accounts.get(&(namespace, account)) {
-            let summary = format!(
-                "the fleets `{first}` and `{fleet}` have one identity, `{namespace}/{account}`: \
-                 no policy can tell them apart"
-            );
-            let hint = "give each fleet a service account of its own";
-            let path = ["fleets", fleet, "membership", "serviceAccount"];
-            checker.warning(&path, summary, hint);
-        } else {
-            accounts.insert((namespace, account), fleet);
-        }
-        let Some(service) = &membership.service else {
-            continue;
-        };
-        let service = service
-            .name
-            .as_ref()
-            .map_or(name.as_str(), |own| own.as_str());
-        if let Some(first) = services.get(&(namespace, service)) {
-            let summary = format!(
-                "the fleets `{first}` and `{fleet}` both make the Service `{namespace}/{service}`"
-            );
-            let hint = "let one of them make it, selecting both by a label that they share";
-            let path = ["fleets", fleet, "membership", "service", "name"];
-            checker.error(&path, summary, hint);
-        } else {
-            services.insert((namespace, service), fleet);
-        }
-    }
-}
-
 pub(super) use identity::identity;
+pub(super) use together::{together, with_sidecar};
 
 /// Returns the place of a problem that a provider found in its block.
 pub(super) fn finding_place(root: &Node, fleet: &str, provider: &str, path: &[String]) -> At {

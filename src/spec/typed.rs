@@ -97,7 +97,8 @@ impl Work<'_> {
         if let (Some(Some(identity)), Some(mesh)) = (&identity, &mesh) {
             check::identity(identity, mesh.as_ref(), &mut checker);
         }
-        let fleets = self.fleets(problems);
+        let settings = (mesh.as_ref(), sidecar.as_ref());
+        let fleets = self.fleets(settings, problems);
         Some(Parts {
             stack: stack?,
             ledger: ledger?,
@@ -109,7 +110,11 @@ impl Work<'_> {
         })
     }
 
-    fn fleets(&self, problems: &mut Problems) -> Option<BTreeMap<Name, Fleet>> {
+    fn fleets(
+        &self,
+        (mesh, sidecar): (Option<&Option<Mesh>>, Option<&Option<Sidecar>>),
+        problems: &mut Problems,
+    ) -> Option<BTreeMap<Name, Fleet>> {
         let mut bodies = BTreeMap::new();
         let mut fleets = BTreeMap::new();
         let mut all = true;
@@ -151,6 +156,10 @@ impl Work<'_> {
             check::fleet(name.as_str(), body, has_mesh, &mut checker);
         }
         check::together(&bodies, &mut checker);
+        // What is wrong in itself says nothing of what is missing.
+        if let (Some(mesh), Some(sidecar)) = (mesh, sidecar) {
+            check::with_sidecar(&bodies, mesh.as_ref(), sidecar.as_ref(), &mut checker);
+        }
         all.then_some(fleets)
     }
 

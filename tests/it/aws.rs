@@ -3,6 +3,9 @@
 mod adopt;
 mod crash;
 mod ground;
+mod group;
+mod image;
 mod kill;
 mod ledger;
+mod scale;
 mod stack;

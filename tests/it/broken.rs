@@ -75,6 +75,7 @@ broken!(
     another_version,
     bootstrap,
     empty,
+    fleets_together,
     labels,
     ledger,
     ledger_of_another_scheme_with_credentials,

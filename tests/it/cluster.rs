@@ -6,3 +6,4 @@ mod ground;
 #[cfg(feature = "local")]
 mod machines;
 mod program;
+mod told;

@@ -2,6 +2,9 @@
 
 #[cfg(all(feature = "aws", feature = "ledger-s3"))]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
+mod back_and_forth;
 mod broken;
 mod cli;
 mod cluster;

@@ -1,11 +1,11 @@
 //! The JSON Schema that editors are given is the one that the program checks by.
 
 use std::path::Path;
-#[cfg(all(feature = "local", feature = "aws"))]
+#[cfg(all(feature = "local", feature = "aws", feature = "azure"))]
 use std::process::Command;
 
 #[test]
-#[cfg(all(feature = "local", feature = "aws"))]
+#[cfg(all(feature = "local", feature = "aws", feature = "azure"))]
 fn the_committed_schema_is_the_programs() -> Result<(), Box<dyn std::error::Error>> {
     for (file, command) in [
         ("docs/meshvm.schema.json", "schema"),

@@ -34,7 +34,7 @@ pub use create::{
 pub use delete::{deleting_is_repeatable, deleting_spares_other_stacks, ids_are_never_used_again};
 pub use observe::{
     a_stack_sees_only_its_own, labels_are_complete_from_the_first, machines_are_found_by_id,
-    observing_costs_pages,
+    machines_are_found_by_label, observing_costs_pages,
 };
 pub use private::{machines_wait_for_their_files, private_files_are_asked_for_once};
 pub use update::{
@@ -134,6 +134,7 @@ pub async fn suite(harness: &dyn Harness) {
     labels_are_complete_from_the_first(harness).await;
     a_stack_sees_only_its_own(harness).await;
     machines_are_found_by_id(harness).await;
+    machines_are_found_by_label(harness).await;
     observing_costs_pages(harness).await;
     labels_are_set_and_removed(harness).await;
     attributes_change_in_place(harness).await;

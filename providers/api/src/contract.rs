@@ -106,8 +106,8 @@ pub trait Provider: Send + Sync {
     /// Lists machines, in as few requests as the cloud allows.
     ///
     /// A listing may lag behind changes by the provider's `listing_lag`.
-    /// Machines that are gone, or going for good, are left out; machines asked
-    /// for by id that do not exist are left out too.
+    /// Machines that are gone, or going for good, are left out; so are machines asked for by
+    /// id that do not exist, unless the cloud still says that they are [`Power::Gone`](crate::Power::Gone).
     ///
     /// # Errors
     /// Transient classes, and `PermissionDenied`.
@@ -162,11 +162,15 @@ pub trait Provider: Send + Sync {
 }
 
 /// How far a `prepare` goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// Looks up names and changes nothing: for a plan.
     Look,
-    /// Checks that machines can be had, and makes ready what they need: before the first change.
+    /// Checks that so many machines more than there are, by zone, can be had, and changes nothing:
+    /// once a plan is made. All that is in the way is told at once, by
+    /// [`ProviderError::all`].
+    Check(BTreeMap<String, u32>),
+    /// Makes ready what machines need: before the first of them is made.
     Make,
 }
 
@@ -177,6 +181,9 @@ pub enum Query {
     Stack(String),
     /// These machines, whatever labels they carry.
     Machines(Vec<MachineId>),
+    /// Every machine, whoever's it is, that carries these labels with a value that
+    /// [`labels::fits`](crate::labels::fits) each pattern: candidates for adoption.
+    Labelled(Labels),
 }
 
 /// A request for machines: all of it is frozen in the plan.

@@ -113,6 +113,33 @@ impl ProviderError {
         self
     }
 
+    /// Makes one error of all that is in the way of the same thing; `None` of none.
+    ///
+    /// It says what each says. One that may pass by itself is told alone: whether the others are
+    /// so is known when it has.
+    pub fn all(errors: Vec<Self>) -> Option<Self> {
+        let (mut passing, mut lasting): (Vec<_>, Vec<_>) = errors
+            .into_iter()
+            .partition(|error| error.class.is_transient());
+        if !passing.is_empty() {
+            return Some(passing.swap_remove(0));
+        }
+        if lasting.len() < 2 {
+            return lasting.pop();
+        }
+        let text = |texts: Vec<&str>| texts.join("; ");
+        let messages = lasting.iter().map(|error| error.message.as_str()).collect();
+        let mut hints: Vec<&str> = lasting.iter().filter_map(|it| it.hint.as_deref()).collect();
+        hints.dedup();
+        Some(Self {
+            class: lasting[0].class,
+            message: text(messages),
+            hint: (!hints.is_empty()).then(|| text(hints)),
+            retry_after: None,
+            source: None,
+        })
+    }
+
     /// Adds the error underneath.
     pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
@@ -131,5 +158,31 @@ impl Error for ProviderError {
         self.source
             .as_deref()
             .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_told_at_once_unless_it_may_pass() {
+        let error = |class, message: &str| ProviderError::new(class, message).with_hint("mend it");
+        assert!(ProviderError::all(Vec::new()).is_none());
+        let all = ProviderError::all(vec![
+            error(ErrorClass::Quota, "a"),
+            error(ErrorClass::NotFound, "b"),
+        ]);
+        let all = all.unwrap();
+        assert_eq!(
+            (all.class, all.message.as_str()),
+            (ErrorClass::Quota, "a; b")
+        );
+        assert_eq!(all.hint.as_deref(), Some("mend it"));
+        let passing = ProviderError::all(vec![
+            error(ErrorClass::Quota, "a"),
+            error(ErrorClass::Unavailable, "c"),
+        ]);
+        assert_eq!(passing.unwrap().message, "c");
     }
 }

@@ -32,6 +32,22 @@ pub const USER_DATA: &str = "meshvm-user-data";
 /// All labels that are meshvm's own.
 pub const ALL: [&str; 5] = [STACK, FLEET, BATCH, SPEC, USER_DATA];
 
+/// Returns whether a label's value fits a pattern, in which `*` stands for any text.
+pub fn fits(pattern: &str, value: &str) -> bool {
+    let Some((before, rest)) = pattern.split_once('*') else {
+        return pattern == value;
+    };
+    let Some(value) = value.strip_prefix(before) else {
+        return false;
+    };
+    // Whatever the star may stand for: the shortest first.
+    value
+        .char_indices()
+        .map(|(at, _)| at)
+        .chain([value.len()])
+        .any(|at| fits(rest, &value[at..]))
+}
+
 /// The idempotency key of a batch: the same key always means the same machines.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -173,6 +189,23 @@ mod tests {
         for (key, value) in &labels {
             let strict = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(key.chars().all(strict) && value.chars().all(strict) && value.len() <= 63);
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, value, fit) in [
+            ("web", "web", true),
+            ("web", "web-1", false),
+            ("web-*", "web-1", true),
+            ("web-*", "web", false),
+            ("*", "", true),
+            ("*-a-*", "x-a-a-", true),
+            ("*-b", "a-b-c", false),
+            ("web-?", "web-1", false),
+            ("é*", "éa", true),
+        ] {
+            assert_eq!(fits(pattern, value), fit, "{pattern} {value}");
         }
     }
 

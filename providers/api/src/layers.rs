@@ -97,7 +97,9 @@ impl<L: Layer> Provider for Layered<L> {
         effort: Effort,
     ) -> Result<Template, ProviderError> {
         self.layer
-            .around(Operation::Prepare, || self.inner.prepare(template, effort))
+            .around(Operation::Prepare, || {
+                self.inner.prepare(template, effort.clone())
+            })
             .await
     }
 

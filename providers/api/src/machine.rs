@@ -25,7 +25,7 @@ impl From<&str> for MachineId {
     }
 }
 
-/// Whether a machine runs. A machine that is gone, or on its way out for good, is not reported.
+/// Whether a machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Power {
@@ -37,6 +37,9 @@ pub enum Power {
     Stopped,
     /// The cloud says that it is broken and will not run again.
     Broken,
+    /// The cloud says that it is gone, or on its way out for good, which is more than not to show
+    /// it. Only those who ask for the machine by its id are told.
+    Gone,
 }
 
 /// How far the bootstrap of a machine came, as far as the cloud can tell.
@@ -90,7 +93,7 @@ impl Machine {
         match self.power {
             Power::Starting => true,
             Power::Running => self.readiness == Readiness::Waiting,
-            Power::Stopped | Power::Broken => false,
+            Power::Stopped | Power::Broken | Power::Gone => false,
         }
     }
 
@@ -99,6 +102,7 @@ impl Machine {
         match (self.power, &self.readiness) {
             (Power::Stopped, _) => Some("stopped".to_owned()),
             (Power::Broken, _) => Some("broken".to_owned()),
+            (Power::Gone, _) => Some("gone".to_owned()),
             (Power::Running, Readiness::Failed { reason }) => {
                 Some(format!("bootstrap failed: {reason}"))
             }

@@ -1,20 +1,26 @@
 //! What a machine is, by attribute, in the words of the fleet's block: asked for, and seen.
 
+use std::collections::BTreeSet;
+
 use meshvm_provider_api::{Attributes, Labels};
 use serde_json::{Value, json};
 
 use crate::recipe::Recipe;
-use crate::settings::{AwsSettings, Volume};
+use crate::settings::{AwsSettings, OwnedGroup, Volume};
 use crate::tags::{self, Launch};
 
 /// The image's id.
 pub(crate) const IMAGE: &str = "image";
-/// The hash of what the image was found by.
+/// The image's name, for people: machines do not show it, and are not compared by it.
+pub(crate) const IMAGE_NAME: &str = "imageName";
+/// What the image was found by; of machines, a hash of that.
 pub(crate) const IMAGE_SOURCE: &str = "imageSource";
 /// The instance types: the machine has one of them.
 pub(crate) const INSTANCE_TYPE: &str = "instanceType";
 /// The security groups, sorted.
 pub(crate) const SECURITY_GROUPS: &str = "securityGroups";
+/// What the fleet's own security group lets in: one attribute, as it is one thing.
+pub(crate) const OWNED_GROUP: &str = "securityGroup.owned";
 /// The instance profile's name or ARN.
 pub(crate) const INSTANCE_PROFILE: &str = "instanceProfile";
 /// The subnets: the machine is in one of them.
@@ -41,6 +47,7 @@ pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
         image,
         key_pair,
         security_groups,
+        security_group,
         instance_profile,
         root_volume,
         volumes,
@@ -71,20 +78,24 @@ pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
             all.insert(name.to_owned(), value);
         }
     };
+    let found = recipe.found.as_ref();
     match image.source() {
         None => add(IMAGE, Some(json!(image.to_string()))),
-        Some(source) => {
-            add(IMAGE_SOURCE, Some(json!(source)));
-            let found = recipe.found.as_ref();
+        Some(_) => {
+            add(IMAGE_SOURCE, Some(json!(image.to_string())));
             add(IMAGE, found.map(|found| json!(found.image)));
         }
     }
+    let name = found.and_then(|found| found.image_name.as_ref());
+    add(IMAGE_NAME, name.map(|name| json!(name)));
     add("keyPair", key_pair.as_ref().map(|name| json!(name)));
     if !security_groups.is_empty() {
         let mut groups = security_groups.clone();
         groups.sort();
         add(SECURITY_GROUPS, Some(json!(groups)));
     }
+    let group = security_group.as_ref();
+    add(OWNED_GROUP, group.map(|group| rules(&group.owned)));
     add(
         INSTANCE_PROFILE,
         instance_profile.as_ref().map(|it| json!(it)),
@@ -113,6 +124,13 @@ pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
         all.extend(volume(&of_device(&extra.device), &extra.volume));
     }
     all
+}
+
+/// Returns what a group lets in, as it is compared.
+pub(crate) fn rules(group: &OwnedGroup) -> Value {
+    let OwnedGroup { ports, from } = group;
+    let (ports, from): (BTreeSet<_>, BTreeSet<_>) = (ports.iter().collect(), from.iter().collect());
+    json!({"ports": ports, "from": from})
 }
 
 /// Returns what the names of a further volume's attributes begin with.
@@ -162,6 +180,7 @@ pub(crate) fn of_tags(tags: &Labels) -> Attributes {
         is_protected,
         interruption,
         has_volumes: _,
+        has_group: _,
     } = launch;
     all.insert(TERMINATION_PROTECTION.to_owned(), json!(is_protected));
     all.extend(image.map(|hash| (IMAGE_SOURCE.to_owned(), json!(hash))));

@@ -23,6 +23,8 @@ const LOST_ATTEMPTS: u32 = 3;
 /// The clients of one scope.
 pub(crate) struct Client {
     pub ec2: aws_sdk_ec2::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub quotas: aws_sdk_servicequotas::Client,
     pub ssm: aws_sdk_ssm::Client,
     pub sts: aws_sdk_sts::Client,
     requests: Requests,
@@ -34,6 +36,8 @@ impl Client {
     pub fn new(config: &SdkConfig, requests: Requests) -> Self {
         Self {
             ec2: aws_sdk_ec2::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            quotas: aws_sdk_servicequotas::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
             requests,

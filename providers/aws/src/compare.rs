@@ -4,8 +4,8 @@ use meshvm_provider_api::{Difference, Machine, Mutability, Template};
 use serde_json::Value;
 
 use crate::attributes::{
-    IMAGE, IMAGE_SOURCE, INSTANCE_PROFILE, INSTANCE_TYPE, METADATA_HOP_LIMIT, METADATA_TOKENS,
-    SECURITY_GROUPS, SUBNETS, TAG, TERMINATION_PROTECTION,
+    IMAGE, IMAGE_NAME, IMAGE_SOURCE, INSTANCE_PROFILE, INSTANCE_TYPE, METADATA_HOP_LIMIT,
+    METADATA_TOKENS, OWNED_GROUP, SECURITY_GROUPS, SUBNETS, TAG, TERMINATION_PROTECTION,
 };
 use crate::recipe::Recipe;
 use crate::settings::{AwsSettings, ImagePolicy};
@@ -19,6 +19,12 @@ pub(crate) fn compare(template: &Template, machine: &Machine) -> Vec<Difference>
     let mut differences = template.differences(&machine.attributes, mutability);
     if let Ok(recipe) = Recipe::of(template) {
         differences.retain(|difference| !is_met(&recipe, &difference.attribute, machine));
+    }
+    // A hash says nothing to people; the image that was found does.
+    for difference in &mut differences {
+        if difference.attribute == IMAGE_SOURCE {
+            difference.before = machine.attributes.get(IMAGE).map(Value::to_string);
+        }
     }
     // A tag that left the file must leave the machine; one that others set stays.
     let stale = tags::from_file(&machine.labels)
@@ -41,9 +47,11 @@ pub(crate) fn compare(template: &Template, machine: &Machine) -> Vec<Difference>
 /// Returns what it takes to change an attribute.
 pub(crate) fn mutability(attribute: &str) -> Mutability {
     match attribute {
-        SECURITY_GROUPS | TERMINATION_PROTECTION | METADATA_TOKENS | METADATA_HOP_LIMIT => {
-            Mutability::InPlace
-        }
+        SECURITY_GROUPS
+        | OWNED_GROUP
+        | TERMINATION_PROTECTION
+        | METADATA_TOKENS
+        | METADATA_HOP_LIMIT => Mutability::InPlace,
         tag if tag.starts_with(TAG) => Mutability::InPlace,
         INSTANCE_TYPE => Mutability::Restart,
         // An attribute that is not known here is another version's: only a new machine is sure.
@@ -78,7 +86,12 @@ fn is_met(recipe: &Recipe, attribute: &str, machine: &Machine) -> bool {
                 })
         }
         // Where it is not known how the image was found, the image itself decides.
-        IMAGE_SOURCE => seen(IMAGE_SOURCE).is_none() && image.source().is_some(),
+        IMAGE_SOURCE => match (seen(IMAGE_SOURCE), image.source()) {
+            (Some(seen), Some(source)) => seen == source.as_str(),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        },
+        IMAGE_NAME => true,
         _ => false,
     }
 }
@@ -104,6 +117,7 @@ mod tests {
         let mut recipe = Recipe::of(&template).unwrap();
         recipe.found = Some(Found {
             image: image.to_owned(),
+            image_name: Some("a-name".to_owned()),
             architecture: "arm64".to_owned(),
             root_device: None,
             subnets: [("eu-west-1a".to_owned(), vec!["subnet-1".to_owned()])].into(),
@@ -149,6 +163,11 @@ mod tests {
             (
                 json!({"securityGroups": ["sg-1"]}),
                 SECURITY_GROUPS,
+                InPlace,
+            ),
+            (
+                json!({"securityGroup": {"owned": {"ports": [80], "from": ["sg-1"]}}}),
+                OWNED_GROUP,
                 InPlace,
             ),
             (

@@ -14,6 +14,7 @@ use meshvm_provider_api::{
 
 use crate::client::Client;
 use crate::error;
+use crate::group::{self, Owner};
 use crate::launch::{self, Attempt};
 use crate::machine;
 use crate::observe::{self, Which};
@@ -36,18 +37,20 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
     let request = request_hash(batch)?;
     let count = usize::try_from(batch.count).unwrap_or(usize::MAX);
     // What is listed may be less than there is, never more.
-    let which = Which::Tagged(labels::BATCH, batch.key.to_string());
+    let which = Which::tagged(labels::BATCH, &batch.key.to_string());
     let listed = observe::instances(client, &which).await?;
     is_of_request(&listed, &request)?;
     if listed.len() >= count {
         return Ok(answer(batch, [], listed, None));
     }
     let tags = launch::tags(&recipe, batch, &request);
+    let group = own_group(client, &recipe, batch).await?;
+    let own = group.as_deref();
     let mut made: Vec<Instance> = Vec::new();
     let mut refused = None;
     for attempt in &attempts {
         let missing = i32::try_from(count - made.len()).unwrap_or(i32::MAX);
-        let input = launch::request(&recipe, found, batch, attempt, missing, &tags)?;
+        let input = launch::request(&recipe, found, batch, attempt, missing, &tags, own)?;
         let call = || input.clone().send_with(&client.ec2);
         match client.send(Action::RunInstances, call).await {
             Ok(reservation) => {
@@ -58,6 +61,13 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
                 made.extend(instances);
             }
             Err(error) if error.class.is_transient() => return Err(error),
+            // It was just made: not everybody knows of it yet.
+            Err(error) if own.is_some() && error::is(&error, error::NO_GROUP) => {
+                return Err(ProviderError {
+                    class: ErrorClass::Unavailable,
+                    ..error
+                });
+            }
             Err(error) if is_for_want_of_room(&error) => refused = Some(error),
             Err(error) if made.is_empty() => return Err(error),
             Err(error) => {
@@ -73,6 +83,24 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
         Some(error) if made.is_empty() && listed.is_empty() => Err(error),
         refused => Ok(answer(batch, made, listed, refused)),
     }
+}
+
+/// Makes sure that the fleet's own group is there, where the file asks for one.
+async fn own_group(
+    client: &Client,
+    recipe: &Recipe,
+    batch: &Batch,
+) -> Result<Option<String>, ProviderError> {
+    let Some(asked) = &recipe.asked.security_group else {
+        return Ok(None);
+    };
+    let owner = Owner {
+        stack: &batch.ownership.stack,
+        fleet: &batch.ownership.fleet,
+    };
+    let vpc = recipe.found()?.vpc.as_deref().unwrap_or_default();
+    let group = group::ensure(client, owner, vpc, &asked.owned);
+    group.await.map(Some)
 }
 
 /// Returns the hash of a request, which every machine that it makes carries.

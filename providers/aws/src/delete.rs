@@ -1,11 +1,14 @@
 //! Ends machines.
 
+use aws_sdk_ec2::types::Instance;
 use meshvm_provider_api::{ErrorClass, MachineId, ProviderError, labels};
 
 use crate::client::Client;
+use crate::group;
 use crate::machine;
 use crate::observe::{self, Which};
 use crate::policy::Action;
+use crate::tags::Launch;
 
 /// The most machines that one call ends
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html>).
@@ -13,7 +16,8 @@ const BATCH: usize = 1000;
 
 /// Ends machines of a stack; those that do not exist count as ended.
 ///
-/// Volumes go with them, as they were made for them alone. Safe to repeat.
+/// Volumes go with them, as they were made for them alone, and the last one of a fleet takes the
+/// fleet's own security group with it. Safe to repeat.
 ///
 /// # Errors
 /// `Conflict` when one is not the stack's, and then none is ended; `Conflict` when one is
@@ -41,7 +45,17 @@ pub(crate) async fn machines(
     for ids in alive.chunks(BATCH) {
         end(client, ids.to_vec()).await?;
     }
-    Ok(())
+    let has_group = |instance: &Instance| {
+        let labels = machine::labels(instance.tags());
+        let is_own = labels.get(labels::STACK).is_some_and(|of| of == stack);
+        is_own && Launch::of_tags(&labels).has_group
+    };
+    // What is not shown any more may have been in one.
+    let are_shown = instances.len() == machines.len();
+    match !are_shown || instances.iter().any(has_group) {
+        true => group::delete_unused(client, stack).await,
+        false => Ok(()),
+    }
 }
 
 /// Ends a batch; it is all or nothing where one is missing, so the missing are left out.

@@ -13,6 +13,16 @@ use crate::policy::Action;
 
 /// The same client token with other parameters.
 pub(crate) const TOKEN_MISMATCH: &str = "IdempotentParameterMismatch";
+/// A network has a security group of that name already.
+pub(crate) const DUPLICATE_GROUP: &str = "InvalidGroup.Duplicate";
+/// A security group has that rule already.
+pub(crate) const DUPLICATE_RULE: &str = "InvalidPermission.Duplicate";
+/// There is no such security group.
+pub(crate) const NO_GROUP: &str = "InvalidGroup.NotFound";
+/// Something else needs it.
+pub(crate) const DEPENDENCY: &str = "DependencyViolation";
+/// A dry run would have succeeded.
+pub(crate) const DRY_RUN: &str = "DryRunOperation";
 /// The zone does not have the type.
 pub(crate) const UNSUPPORTED: &str = "Unsupported";
 
@@ -123,7 +133,9 @@ fn class_of(code: &str, status: u16) -> ErrorClass {
         | "IncorrectInstanceState"
         | "IncorrectState"
         | "OperationNotPermitted"
-        | "DependencyViolation" => ErrorClass::Conflict,
+        | DUPLICATE_GROUP
+        | DUPLICATE_RULE
+        | DEPENDENCY => ErrorClass::Conflict,
         UNSUPPORTED
         | "UnsupportedOperation"
         | "UnsupportedHibernationConfiguration"
@@ -137,9 +149,10 @@ fn class_of(code: &str, status: u16) -> ErrorClass {
         code if code.ends_with("LimitExceeded") || code.ends_with("CountExceeded") => {
             ErrorClass::Quota
         }
-        code if code.ends_with("NotFound") || code == "InvalidAMIID.Unavailable" => {
+        "InvalidAMIID.Unavailable" | "NoSuchEntity" | "NoSuchResourceException" => {
             ErrorClass::NotFound
         }
+        code if code.ends_with("NotFound") => ErrorClass::NotFound,
         code if code.starts_with("Invalid") => ErrorClass::Invalid,
         _ => match status {
             429 => ErrorClass::Throttled,
@@ -236,6 +249,8 @@ mod tests {
             ("InvalidClientTokenId", 403, ErrorClass::PermissionDenied),
             ("InvalidInstanceID.NotFound", 400, ErrorClass::NotFound),
             ("ParameterNotFound", 400, ErrorClass::NotFound),
+            ("NoSuchEntity", 404, ErrorClass::NotFound),
+            ("NoSuchResourceException", 400, ErrorClass::NotFound),
             ("InvalidAMIID.Malformed", 400, ErrorClass::Invalid),
             ("InvalidParameterValue", 400, ErrorClass::Invalid),
             (TOKEN_MISMATCH, 400, ErrorClass::Conflict),

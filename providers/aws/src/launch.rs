@@ -70,6 +70,7 @@ pub(crate) fn request(
     attempt: &Attempt,
     count: i32,
     tags: &Labels,
+    own_group: Option<&str>,
 ) -> Result<RunInstancesInputBuilder, ProviderError> {
     let asked = &recipe.asked;
     let mut request = RunInstancesInput::builder()
@@ -99,7 +100,9 @@ pub(crate) fn request(
         .set_instance_market_options(asked.spot.as_ref().map(market))
         .set_placement(asked.placement.as_ref().map(placement));
     let ipv6 = asked.ipv6.then_some(1);
-    let groups = (!asked.security_groups.is_empty()).then(|| asked.security_groups.clone());
+    let mut groups = asked.security_groups.clone();
+    groups.extend(own_group.map(str::to_owned));
+    let groups = (!groups.is_empty()).then_some(groups);
     request = match asked.public_address {
         // Only an interface can be told, and then it is told of all else that is the network's.
         Some(public) => request.network_interfaces(

@@ -10,6 +10,7 @@
 //! 4. Each call that is made is in [`policy::ACTIONS`], so that the least policy is never a guess.
 
 mod attributes;
+mod check;
 mod client;
 mod compare;
 mod connect;
@@ -17,6 +18,7 @@ mod create;
 mod delete;
 mod doctor;
 mod error;
+mod group;
 mod kind;
 mod launch;
 mod machine;
@@ -25,10 +27,12 @@ pub mod policy;
 mod provider;
 mod recipe;
 mod resolve;
+mod rights;
 mod settings;
 mod tags;
 mod update;
 
 pub use doctor::{Identity, identity};
 pub use kind::AwsKind;
+pub use rights::{Denied, denied};
 pub use settings::AwsSettings;

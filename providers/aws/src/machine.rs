@@ -17,6 +17,11 @@ use crate::attributes::{
 ///
 /// `impaired` holds the instances whose checks fail.
 pub(crate) fn of(instance: &Instance, impaired: &BTreeSet<String>) -> Option<Machine> {
+    seen(instance, impaired).filter(|machine| machine.power != Power::Gone)
+}
+
+/// Returns an instance as a machine, also one that is gone: EC2 shows it for about an hour.
+pub(crate) fn seen(instance: &Instance, impaired: &BTreeSet<String>) -> Option<Machine> {
     let id = instance.instance_id()?;
     let state = instance.state().and_then(|state| state.name())?;
     let power = match state {
@@ -24,7 +29,7 @@ pub(crate) fn of(instance: &Instance, impaired: &BTreeSet<String>) -> Option<Mac
         InstanceStateName::Running if impaired.contains(id) => Power::Broken,
         InstanceStateName::Running => Power::Running,
         InstanceStateName::Stopping | InstanceStateName::Stopped => Power::Stopped,
-        InstanceStateName::ShuttingDown | InstanceStateName::Terminated => return None,
+        InstanceStateName::ShuttingDown | InstanceStateName::Terminated => Power::Gone,
         // A state of a newer API: it exists, and is not known to run.
         _ => Power::Starting,
     };
@@ -172,6 +177,8 @@ mod tests {
         assert_eq!(power(State::Stopped, &[]), Some(Power::Stopped));
         assert_eq!(power(State::ShuttingDown, &[]), None);
         assert_eq!(power(State::Terminated, &[]), None);
+        let gone = seen(&instance(State::Terminated), &[].into()).unwrap();
+        assert_eq!(gone.power, Power::Gone);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, Instance, Volume};
 use futures::future::try_join_all;
-use meshvm_provider_api::{Machine, MachineId, ProviderError, labels};
+use meshvm_provider_api::{Labels, Machine, MachineId, ProviderError, labels};
 
 use crate::client::Client;
+use crate::group;
 use crate::machine;
 use crate::policy::Action;
-use crate::tags::{self, Launch};
+use crate::tags::Launch;
 
 /// The most machines of a page
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>).
@@ -20,8 +21,10 @@ pub(crate) const FILTER_VALUES: usize = 200;
 /// Which instances to list.
 #[derive(Clone, Debug)]
 pub(crate) enum Which {
-    /// Those with a tag.
-    Tagged(&'static str, String),
+    /// Those with these tags; in a value, `*` stands for any text.
+    Tagged(Labels),
+    /// Those that start or run, whoever's they are.
+    Alive,
     /// Those of these ids that exist.
     Ids(Vec<String>),
 }
@@ -33,8 +36,13 @@ impl Which {
         Self::Ids(ids.into_iter().map(|id| id.0.clone()).collect())
     }
 
+    /// Returns what a tag asks for.
+    pub fn tagged(key: &str, value: &str) -> Self {
+        Self::Tagged(Labels::from([(key.to_owned(), value.to_owned())]))
+    }
+
     /// Returns the filters of each listing that it takes.
-    fn filters(&self, of_tag: &str, of_id: &str) -> Vec<Filter> {
+    fn filters(&self, of_tag: &str, of_id: &str) -> Vec<Vec<Filter>> {
         let filter = |name: String, values: Vec<String>| {
             Filter::builder()
                 .name(name)
@@ -42,13 +50,20 @@ impl Which {
                 .build()
         };
         match self {
-            Self::Tagged(key, value) => {
-                vec![filter(format!("{of_tag}{key}"), vec![value.clone()])]
+            Self::Tagged(tags) => {
+                let filters = tags
+                    .iter()
+                    .map(|(key, value)| filter(format!("{of_tag}{key}"), vec![literal(value)]));
+                vec![filters.collect()]
+            }
+            Self::Alive => {
+                let states = ["pending", "running"].map(str::to_owned).to_vec();
+                vec![vec![filter("instance-state-name".to_owned(), states)]]
             }
             // Asking for ids themselves would fail for one that is missing.
             Self::Ids(ids) => ids
                 .chunks(FILTER_VALUES)
-                .map(|ids| filter(of_id.to_owned(), ids.to_vec()))
+                .map(|ids| vec![filter(of_id.to_owned(), ids.to_vec())])
                 .collect(),
         }
     }
@@ -60,7 +75,7 @@ pub(crate) async fn instances(
     which: &Which,
 ) -> Result<Vec<Instance>, ProviderError> {
     let listings = which.filters("tag:", "instance-id").into_iter();
-    let pages = try_join_all(listings.map(|filter| instance_pages(client, filter))).await?;
+    let pages = try_join_all(listings.map(|filters| instance_pages(client, filters))).await?;
     // A machine that moves between pages while they are read is on two of them.
     let mut seen = BTreeSet::new();
     let mut instances: Vec<Instance> = pages.into_iter().flatten().collect();
@@ -68,14 +83,27 @@ pub(crate) async fn instances(
     Ok(instances)
 }
 
-async fn instance_pages(client: &Client, filter: Filter) -> Result<Vec<Instance>, ProviderError> {
+/// Writes a filter's value so that of all characters with a meaning only `*` keeps it.
+fn literal(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('?', "\\?")
+}
+
+/// Lists all instances of the scope that start or run, whoever's they are.
+pub(crate) async fn alive(client: &Client) -> Result<Vec<Instance>, ProviderError> {
+    instances(client, &Which::Alive).await
+}
+
+async fn instance_pages(
+    client: &Client,
+    filters: Vec<Filter>,
+) -> Result<Vec<Instance>, ProviderError> {
     let mut found = Vec::new();
     let mut next: Option<String> = None;
     loop {
         let page = client
             .send(Action::DescribeInstances, || {
                 let call = client.ec2.describe_instances();
-                call.filters(filter.clone())
+                call.set_filters(Some(filters.clone()))
                     .max_results(PAGE)
                     .set_next_token(next.clone())
                     .send()
@@ -106,14 +134,25 @@ pub(crate) async fn machines(
         futures::try_join!(self::instances(client, which), self::impaired(client))?;
     let mut machines: Vec<Machine> = instances
         .iter()
-        .filter_map(|instance| machine::of(instance, &impaired))
+        .filter_map(|instance| match which {
+            Which::Tagged(_) | Which::Alive => machine::of(instance, &impaired),
+            // Of a machine that somebody names, it says more to be gone than not to be shown.
+            Which::Ids(_) => machine::seen(instance, &impaired),
+        })
         .collect();
-    let is_asked = |machine: &Machine| {
-        let launch = machine.labels.get(tags::LAUNCH);
-        launch.is_some_and(|value| Launch::read(value).has_volumes)
+    let launches = || {
+        let machines = machines.iter();
+        machines.map(|machine| Launch::of_tags(&machine.labels))
     };
-    // Most fleets leave volumes to the image, and need no such listing.
-    if machines.iter().any(is_asked) {
+    // Most fleets leave volumes to the image and groups to others, and need no such listing.
+    let (has_group, has_volumes) = (
+        launches().any(|launch| launch.has_group),
+        launches().any(|launch| launch.has_volumes),
+    );
+    if has_group {
+        group::add_owned(client, &mut machines).await?;
+    }
+    if has_volumes {
         let roots: BTreeMap<String, String> = instances
             .iter()
             .filter_map(|instance| {
@@ -162,18 +201,18 @@ async fn impaired(client: &Client) -> Result<BTreeSet<String>, ProviderError> {
 
 async fn volumes(client: &Client, which: &Which) -> Result<Vec<Volume>, ProviderError> {
     let listings = which.filters("tag:", "attachment.instance-id").into_iter();
-    let pages = try_join_all(listings.map(|filter| volume_pages(client, filter))).await?;
+    let pages = try_join_all(listings.map(|filters| volume_pages(client, filters))).await?;
     Ok(pages.into_iter().flatten().collect())
 }
 
-async fn volume_pages(client: &Client, filter: Filter) -> Result<Vec<Volume>, ProviderError> {
+async fn volume_pages(client: &Client, filters: Vec<Filter>) -> Result<Vec<Volume>, ProviderError> {
     let mut found = Vec::new();
     let mut next: Option<String> = None;
     loop {
         let page = client
             .send(Action::DescribeVolumes, || {
                 let call = client.ec2.describe_volumes();
-                call.filters(filter.clone())
+                call.set_filters(Some(filters.clone()))
                     .max_results(PAGE)
                     .set_next_token(next.clone())
                     .send()
@@ -189,6 +228,6 @@ async fn volume_pages(client: &Client, filter: Filter) -> Result<Vec<Volume>, Pr
 
 /// Which machines a stack owns.
 pub(crate) fn of_stack(stack: &str) -> Which {
-    // A filter's `*` and `?` stand for others, and stacks have neither in their names.
-    Which::Tagged(labels::STACK, stack.to_owned())
+    // A filter's `*` stands for others, and stacks have none in their names.
+    Which::tagged(labels::STACK, stack)
 }

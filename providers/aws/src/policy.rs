@@ -21,6 +21,18 @@ pub enum Action {
     DescribeInstanceTypes,
     /// Tells the networks of groups.
     DescribeSecurityGroups,
+    /// Tells whether an instance profile exists.
+    GetInstanceProfile,
+    /// Tells how many vCPUs the account may have.
+    GetServiceQuota,
+    /// Makes a fleet's own security group.
+    CreateSecurityGroup,
+    /// Lets in by a fleet's own group.
+    AuthorizeSecurityGroupIngress,
+    /// Lets in no longer.
+    RevokeSecurityGroupIngress,
+    /// Ends a fleet's own group.
+    DeleteSecurityGroup,
     /// Makes machines.
     RunInstances,
     /// Starts machines.
@@ -46,7 +58,7 @@ pub enum Action {
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 18] = [
+pub const ACTIONS: [Action; 24] = [
     Action::DescribeInstances,
     Action::DescribeInstanceStatus,
     Action::DescribeVolumes,
@@ -54,6 +66,12 @@ pub const ACTIONS: [Action; 18] = [
     Action::DescribeSubnets,
     Action::DescribeInstanceTypes,
     Action::DescribeSecurityGroups,
+    Action::GetInstanceProfile,
+    Action::GetServiceQuota,
+    Action::CreateSecurityGroup,
+    Action::AuthorizeSecurityGroupIngress,
+    Action::RevokeSecurityGroupIngress,
+    Action::DeleteSecurityGroup,
     Action::RunInstances,
     Action::StartInstances,
     Action::StopInstances,
@@ -78,6 +96,12 @@ impl Action {
             Self::DescribeSubnets => "DescribeSubnets",
             Self::DescribeInstanceTypes => "DescribeInstanceTypes",
             Self::DescribeSecurityGroups => "DescribeSecurityGroups",
+            Self::GetInstanceProfile => "GetInstanceProfile",
+            Self::GetServiceQuota => "GetServiceQuota",
+            Self::CreateSecurityGroup => "CreateSecurityGroup",
+            Self::AuthorizeSecurityGroupIngress => "AuthorizeSecurityGroupIngress",
+            Self::RevokeSecurityGroupIngress => "RevokeSecurityGroupIngress",
+            Self::DeleteSecurityGroup => "DeleteSecurityGroup",
             Self::RunInstances => "RunInstances",
             Self::StartInstances => "StartInstances",
             Self::StopInstances => "StopInstances",
@@ -96,6 +120,8 @@ impl Action {
     pub fn right(self) -> String {
         let service = match self {
             Self::GetParameter => "ssm",
+            Self::GetInstanceProfile => "iam",
+            Self::GetServiceQuota => "servicequotas",
             Self::GetCallerIdentity | Self::DecodeAuthorizationMessage => "sts",
             Self::DescribeInstances
             | Self::DescribeInstanceStatus
@@ -104,6 +130,10 @@ impl Action {
             | Self::DescribeSubnets
             | Self::DescribeInstanceTypes
             | Self::DescribeSecurityGroups
+            | Self::CreateSecurityGroup
+            | Self::AuthorizeSecurityGroupIngress
+            | Self::RevokeSecurityGroupIngress
+            | Self::DeleteSecurityGroup
             | Self::RunInstances
             | Self::StartInstances
             | Self::StopInstances
@@ -133,14 +163,19 @@ impl Action {
             | Self::DescribeSubnets
             | Self::DescribeInstanceTypes
             | Self::DescribeSecurityGroups
+            | Self::GetInstanceProfile
+            | Self::GetServiceQuota
             | Self::GetParameter
             | Self::GetCallerIdentity
             | Self::DecodeAuthorizationMessage => Reach::Reading,
             // Tags are set on what is being made, and on what is adopted: neither is owned yet.
-            Self::RunInstances | Self::CreateTags => Reach::Making,
+            Self::RunInstances | Self::CreateSecurityGroup | Self::CreateTags => Reach::Making,
             Self::StartInstances
             | Self::StopInstances
             | Self::TerminateInstances
+            | Self::AuthorizeSecurityGroupIngress
+            | Self::RevokeSecurityGroupIngress
+            | Self::DeleteSecurityGroup
             | Self::DeleteTags
             | Self::ModifyInstanceAttribute
             | Self::ModifyInstanceMetadataOptions => Reach::Owned,

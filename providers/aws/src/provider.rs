@@ -8,7 +8,7 @@ use meshvm_provider_api::{
 
 use crate::client::Client;
 use crate::observe::{self, Which};
-use crate::{create, delete, resolve, update};
+use crate::{check, create, delete, resolve, update};
 
 /// One scope: what some credentials reach in one region.
 pub(crate) struct AwsProvider {
@@ -40,6 +40,7 @@ impl Provider for AwsProvider {
         let which = match query {
             Query::Stack(stack) => observe::of_stack(stack),
             Query::Machines(ids) => Which::machines(ids),
+            Query::Labelled(patterns) => Which::Tagged(patterns.clone()),
         };
         observe::machines(&self.client, &which).await
     }
@@ -52,8 +53,8 @@ impl Provider for AwsProvider {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
         match effort {
-            Effort::Look => {}
-            Effort::Make => resolve::check(&self.client, &template).await?,
+            Effort::Look | Effort::Make => {}
+            Effort::Check(growth) => check::check(&self.client, &template, &growth).await?,
         }
         Ok(template)
     }

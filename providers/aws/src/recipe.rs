@@ -24,6 +24,9 @@ pub(crate) struct Recipe {
 pub(crate) struct Found {
     /// The id of the image.
     pub image: String,
+    /// The name that its owner gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_name: Option<String>,
     /// Its architecture, such as `arm64`.
     pub architecture: String,
     /// The device that it boots from; absent when it does not boot from a volume.

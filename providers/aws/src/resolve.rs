@@ -1,8 +1,8 @@
-//! Looks up what a fleet's block names, and whether such machines can be had. Changes nothing.
+//! Looks up what a fleet's block names. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Filter, Image as Ec2Image, ImageState, InstanceType, Subnet};
+use aws_sdk_ec2::types::{Filter, Image as Ec2Image, ImageState, Subnet};
 use meshvm_provider_api::{ErrorClass, Finding, ProviderError, Template};
 
 use crate::client::Client;
@@ -45,27 +45,13 @@ pub(crate) async fn template(
     let architecture = image.architecture.as_ref();
     recipe.found = Some(Found {
         image: image.image_id.unwrap_or_default(),
+        image_name: image.name,
         architecture: architecture.map_or("", |it| it.as_str()).to_owned(),
         root_device: image.root_device_name,
         subnets: by_zone,
         vpc,
     });
     recipe.template().map_err(|findings| invalid(&findings))
-}
-
-/// Looks whether the machines of a template can be had.
-///
-/// # Errors
-/// `Invalid` or `NotFound` when they never can; `Capacity` when no subnet has addresses left.
-pub(crate) async fn check(client: &Client, template: &Template) -> Result<(), ProviderError> {
-    let recipe = Recipe::of(template)?;
-    let found = recipe.found()?;
-    futures::try_join!(
-        types_fit(client, &recipe.asked, found),
-        groups_fit(client, &recipe.asked, found),
-        addresses_are_left(client, found),
-    )?;
-    Ok(())
 }
 
 async fn image(client: &Client, asked: &AwsSettings) -> Result<Ec2Image, ProviderError> {
@@ -184,7 +170,8 @@ async fn subnets(client: &Client, asked: &AwsSettings) -> Result<Vec<Subnet>, Pr
     Ok(found)
 }
 
-async fn describe_subnets(
+/// Lists subnets.
+pub(crate) async fn describe_subnets(
     client: &Client,
     filters: Vec<Filter>,
 ) -> Result<Vec<Subnet>, ProviderError> {
@@ -205,104 +192,6 @@ async fn describe_subnets(
             return Ok(found);
         }
     }
-}
-
-async fn types_fit(
-    client: &Client,
-    asked: &AwsSettings,
-    found: &Found,
-) -> Result<(), ProviderError> {
-    let types: Vec<InstanceType> = asked
-        .instance_type
-        .0
-        .iter()
-        .map(|kind| InstanceType::from(kind.as_str()))
-        .collect();
-    let answer = client
-        .send(Action::DescribeInstanceTypes, || {
-            let call = client.ec2.describe_instance_types();
-            call.set_instance_types(Some(types.clone())).send()
-        })
-        .await?;
-    for kind in answer.instance_types() {
-        let architectures = kind
-            .processor_info()
-            .map(|info| info.supported_architectures())
-            .unwrap_or_default();
-        let fits = architectures
-            .iter()
-            .any(|it| it.as_str() == found.architecture);
-        if !fits && !architectures.is_empty() && !found.architecture.is_empty() {
-            let name = kind.instance_type().map_or("", |kind| kind.as_str());
-            let message = format!(
-                "image `{}` is for {}, and {name} is not",
-                asked.image, found.architecture
-            );
-            return Err(ProviderError::new(ErrorClass::Invalid, message)
-                .with_hint("take an image for the type's architecture, or another type"));
-        }
-    }
-    Ok(())
-}
-
-async fn groups_fit(
-    client: &Client,
-    asked: &AwsSettings,
-    found: &Found,
-) -> Result<(), ProviderError> {
-    if asked.security_groups.is_empty() {
-        return Ok(());
-    }
-    let answer = client
-        .send(Action::DescribeSecurityGroups, || {
-            let call = client.ec2.describe_security_groups();
-            call.set_group_ids(Some(asked.security_groups.clone()))
-                .send()
-        })
-        .await?;
-    let stray = answer
-        .security_groups()
-        .iter()
-        .find(|group| found.vpc.is_some() && group.vpc_id() != found.vpc.as_deref());
-    match stray {
-        None => Ok(()),
-        Some(group) => {
-            let (id, vpc) = (group.group_id(), found.vpc.as_deref());
-            let message = format!(
-                "security group {} is not in {}, the network of the subnets",
-                id.unwrap_or_default(),
-                vpc.unwrap_or_default()
-            );
-            Err(ProviderError::new(ErrorClass::Invalid, message))
-        }
-    }
-}
-
-async fn addresses_are_left(client: &Client, found: &Found) -> Result<(), ProviderError> {
-    let ids: Vec<String> = found.subnets.values().flatten().cloned().collect();
-    let filter = Filter::builder()
-        .name("subnet-id")
-        .set_values(Some(ids))
-        .build();
-    let subnets = describe_subnets(client, vec![filter]).await?;
-    for (zone, ids) in &found.subnets {
-        let left: i64 = subnets
-            .iter()
-            .filter(|subnet| {
-                subnet
-                    .subnet_id()
-                    .is_some_and(|id| ids.iter().any(|it| it == id))
-            })
-            .filter_map(|subnet| subnet.available_ip_address_count())
-            .map(i64::from)
-            .sum();
-        if left == 0 {
-            let message = format!("no subnet in {zone} has an address left");
-            return Err(ProviderError::new(ErrorClass::Capacity, message)
-                .with_hint("add a subnet that has addresses left"));
-        }
-    }
-    Ok(())
 }
 
 fn invalid(findings: &[Finding]) -> ProviderError {

@@ -2,6 +2,7 @@
 
 mod check;
 mod gib;
+mod group;
 mod image;
 mod types;
 
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use gib::Gib;
+pub(crate) use group::is_network;
+pub use group::{OwnedGroup, SecurityGroup};
 pub use image::{Image, ImagePolicy};
 pub use types::InstanceTypes;
 
@@ -45,6 +48,9 @@ pub struct AwsSettings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(regex(pattern = "^sg-")), extend("uniqueItems" = true))]
     pub security_groups: Vec<String>,
+    /// A security group of the fleet's own, beside those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_group: Option<SecurityGroup>,
     /// The instance profile, by name or ARN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_profile: Option<String>,

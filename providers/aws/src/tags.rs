@@ -41,6 +41,8 @@ pub(crate) struct Launch {
     pub interruption: Option<Interruption>,
     /// Whether its volumes were asked for in the file, so that they are looked at.
     pub has_volumes: bool,
+    /// Whether it is in a security group of its fleet's own, so that the group is looked at.
+    pub has_group: bool,
 }
 
 const IMAGE: &str = "image=";
@@ -48,6 +50,7 @@ const PUBLIC: &str = "public";
 const PRIVATE: &str = "private";
 const PROTECTED: &str = "protected";
 const VOLUMES: &str = "volumes";
+const GROUP: &str = "group";
 const INTERRUPTIONS: [(Interruption, &str); 3] = [
     (Interruption::Terminate, "spot=terminate"),
     (Interruption::Stop, "spot=stop"),
@@ -64,7 +67,13 @@ impl Launch {
             is_protected: asked.termination_protection,
             interruption: asked.spot.as_ref().map(|spot| spot.interruption),
             has_volumes: asked.has_volumes(),
+            has_group: asked.security_group.is_some(),
         }
+    }
+
+    /// Returns how a machine with these tags was launched.
+    pub fn of_tags(tags: &Labels) -> Self {
+        Self::read(tags.get(LAUNCH).map(String::as_str).unwrap_or_default())
     }
 
     /// Reads the value of [`LAUNCH`]; words of other versions say nothing.
@@ -76,6 +85,7 @@ impl Launch {
                 PRIVATE => launch.public = Some(false),
                 PROTECTED => launch.is_protected = true,
                 VOLUMES => launch.has_volumes = true,
+                GROUP => launch.has_group = true,
                 other => match other.strip_prefix(IMAGE) {
                     Some(hash) => launch.image = Some(hash.to_owned()),
                     None => {
@@ -96,6 +106,7 @@ impl Launch {
             is_protected,
             interruption,
             has_volumes,
+            has_group,
         } = self;
         let mut words = Vec::new();
         words.extend(image.as_ref().map(|hash| format!("{IMAGE}{hash}")));
@@ -106,6 +117,7 @@ impl Launch {
             .map(|(_, word)| (*word).to_owned());
         words.extend(interruption);
         words.extend(has_volumes.then(|| VOLUMES.to_owned()));
+        words.extend(has_group.then(|| GROUP.to_owned()));
         words.join(" ")
     }
 }
@@ -147,6 +159,7 @@ mod tests {
             is_protected: true,
             interruption: Some(Interruption::Stop),
             has_volumes: true,
+            has_group: true,
         };
         for launch in [Launch::default(), all] {
             assert_eq!(Launch::read(&launch.write()), launch);

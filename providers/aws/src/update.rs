@@ -14,15 +14,17 @@ use meshvm_provider_api::{ErrorClass, Labels, Machine, ProviderError, Update, la
 use serde_json::Value;
 
 use crate::attributes::{
-    INSTANCE_TYPE, METADATA_HOP_LIMIT, METADATA_TOKENS, SECURITY_GROUPS, TAG,
+    INSTANCE_TYPE, METADATA_HOP_LIMIT, METADATA_TOKENS, OWNED_GROUP, SECURITY_GROUPS, TAG,
     TERMINATION_PROTECTION,
 };
 use crate::client::Client;
+use crate::group::{self, Owner};
 use crate::launch::tag;
 use crate::machine;
 use crate::observe::{self, Which};
 use crate::policy::Action;
 use crate::recipe::Recipe;
+use crate::settings::OwnedGroup;
 use crate::tags::{self, Launch};
 
 /// The most things that one call sets tags on
@@ -71,6 +73,7 @@ pub(crate) async fn machines(client: &Client, update: &Update) -> Result<(), Pro
 #[derive(Default)]
 struct Changes {
     groups: Option<Vec<String>>,
+    owned: Option<(OwnedGroup, String)>,
     metadata: Option<(HttpTokensState, i32)>,
     protection: Option<bool>,
     types: Option<Vec<String>>,
@@ -96,7 +99,11 @@ impl Changes {
         let asked = &recipe.asked;
         for attribute in &update.attributes {
             match attribute.as_str() {
-                SECURITY_GROUPS => changes.groups = Some(asked.security_groups.clone()),
+                SECURITY_GROUPS => {
+                    changes.groups = Some(asked.security_groups.clone());
+                    changes.own(&recipe)?;
+                }
+                OWNED_GROUP => changes.own(&recipe)?,
                 METADATA_TOKENS | METADATA_HOP_LIMIT => {
                     let tokens = HttpTokensState::from(asked.metadata.tokens.as_str());
                     changes.metadata = Some((tokens, i32::from(asked.metadata.hop_limit)));
@@ -115,6 +122,36 @@ impl Changes {
             }
         }
         Ok(changes)
+    }
+
+    /// Asks for the fleet's own group, where the file does.
+    fn own(&mut self, recipe: &Recipe) -> Result<(), ProviderError> {
+        if let Some(group) = &recipe.asked.security_group {
+            let vpc = recipe.found()?.vpc.clone().unwrap_or_default();
+            self.owned = Some((group.owned.clone(), vpc));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the fleet's own group is there, where one is asked for.
+    async fn own_group(
+        &self,
+        client: &Client,
+        machines: &[Machine],
+    ) -> Result<Option<String>, ProviderError> {
+        let Some((asked, vpc)) = &self.owned else {
+            return Ok(None);
+        };
+        // A machine that is adopted gets its labels with this very change.
+        let label = |key: &str| {
+            let set = self.set_tags.get(key);
+            set.or_else(|| machines.first()?.labels.get(key))
+        };
+        let (Some(stack), Some(fleet)) = (label(labels::STACK), label(labels::FLEET)) else {
+            return Ok(None);
+        };
+        let group = group::ensure(client, Owner { stack, fleet }, vpc, asked);
+        group.await.map(Some)
     }
 
     fn tag(&mut self, key: &str, recipe: &Recipe) {
@@ -140,11 +177,13 @@ impl Changes {
         instances: &[Instance],
         update: &Update,
     ) -> Result<(), ProviderError> {
-        each(machines, |machine| self.change(client, machine)).await?;
+        let group = self.own_group(client, machines).await?;
+        let group = group.as_deref();
+        each(machines, |machine| self.change(client, machine, group)).await?;
         self.restart(client, machines, instances, update.start)
             .await?;
-        if let Some(is_protected) = self.protection {
-            remember_protection(client, machines, is_protected).await?;
+        if self.protection.is_some() || group.is_some() {
+            self.remember(client, machines, group.is_some()).await?;
         }
         let ids: Vec<String> = machines
             .iter()
@@ -155,18 +194,28 @@ impl Changes {
     }
 
     /// Changes what changes while a machine runs.
-    async fn change(&self, client: &Client, machine: &Machine) -> Result<(), ProviderError> {
+    async fn change(
+        &self,
+        client: &Client,
+        machine: &Machine,
+        own_group: Option<&str>,
+    ) -> Result<(), ProviderError> {
         let id = machine.id.0.as_str();
-        if let Some(groups) = &self.groups {
-            let mut wanted = groups.clone();
-            wanted.sort();
-            if machine.attributes.get(SECURITY_GROUPS) != Some(&Value::from(wanted)) {
-                let call = || {
-                    let call = client.ec2.modify_instance_attribute().instance_id(id);
-                    call.set_groups(Some(groups.clone())).send()
-                };
-                client.send(Action::ModifyInstanceAttribute, call).await?;
-            }
+        let has = machine.attributes.get(SECURITY_GROUPS);
+        let has = has.and_then(Value::as_array).into_iter().flatten();
+        let has: BTreeSet<&str> = has.filter_map(Value::as_str).collect();
+        let mut wanted = match &self.groups {
+            Some(groups) => groups.iter().map(String::as_str).collect(),
+            None => has.clone(),
+        };
+        wanted.extend(own_group);
+        if wanted != has {
+            let call = || {
+                let call = client.ec2.modify_instance_attribute().instance_id(id);
+                let groups = wanted.iter().map(|&group| group.to_owned()).collect();
+                call.set_groups(Some(groups)).send()
+            };
+            client.send(Action::ModifyInstanceAttribute, call).await?;
         }
         let seen = |name: &str| machine.attributes.get(name);
         if let Some((tokens, hops)) = &self.metadata
@@ -193,6 +242,34 @@ impl Changes {
                 call.disable_api_termination(value.clone()).send()
             };
             client.send(Action::ModifyInstanceAttribute, call).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down on machines what no listing shows of them.
+    async fn remember(
+        &self,
+        client: &Client,
+        machines: &[Machine],
+        has_group: bool,
+    ) -> Result<(), ProviderError> {
+        let mut by_value: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for machine in machines {
+            let before = Launch::of_tags(&machine.labels);
+            let launch = Launch {
+                is_protected: self.protection.unwrap_or(before.is_protected),
+                has_group: has_group || before.has_group,
+                ..before
+            };
+            let ids = by_value.entry(launch.write()).or_default();
+            ids.push(machine.id.0.clone());
+        }
+        for (value, ids) in by_value {
+            let key = tags::LAUNCH.to_owned();
+            match value.is_empty() {
+                true => remove_tags(client, &ids, &BTreeSet::from([key])).await?,
+                false => set_tags(client, &ids, &Labels::from([(key, value)])).await?,
+            }
         }
         Ok(())
     }
@@ -322,32 +399,6 @@ async fn until_stopped(client: &Client, mut waits: BTreeSet<String>) -> Result<(
             Err(ProviderError::new(ErrorClass::Unavailable, message))
         }
     }
-}
-
-/// Writes down on machines whether they are protected: no listing shows it.
-async fn remember_protection(
-    client: &Client,
-    machines: &[Machine],
-    is_protected: bool,
-) -> Result<(), ProviderError> {
-    let mut by_value: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for machine in machines {
-        let before = machine.labels.get(tags::LAUNCH).map(String::as_str);
-        let launch = Launch {
-            is_protected,
-            ..Launch::read(before.unwrap_or_default())
-        };
-        let ids = by_value.entry(launch.write()).or_default();
-        ids.push(machine.id.0.clone());
-    }
-    for (value, ids) in by_value {
-        let key = tags::LAUNCH.to_owned();
-        match value.is_empty() {
-            true => remove_tags(client, &ids, &BTreeSet::from([key])).await?,
-            false => set_tags(client, &ids, &Labels::from([(key, value)])).await?,
-        }
-    }
-    Ok(())
 }
 
 async fn set_tags(client: &Client, ids: &[String], tags: &Labels) -> Result<(), ProviderError> {

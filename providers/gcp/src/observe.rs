@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use google_cloud_compute_v1::model::Instance;
-use meshvm_provider_api::{Machine, MachineId, ProviderError, labels};
+use meshvm_provider_api::{Labels, Machine, MachineId, ProviderError, labels};
 
 use crate::client::Client;
 use crate::machine;
@@ -21,6 +21,8 @@ const IDS: usize = 100;
 pub(crate) enum Which {
     /// Those with a label.
     Labelled(&'static str, String),
+    /// Those that have all of these labels, whatever their values.
+    Having(Vec<String>),
     /// Those of these ids that exist.
     Ids(Vec<String>),
 }
@@ -34,6 +36,11 @@ impl Which {
         Self::Ids(ids.filter(|id| id.parse::<u64>().is_ok()).collect())
     }
 
+    /// Returns the machines that have labels of these names.
+    pub fn having(labels: &Labels) -> Self {
+        Self::Having(labels.keys().cloned().collect())
+    }
+
     /// Returns the machines that a stack owns.
     pub fn stack(stack: &str) -> Self {
         Self::Labelled(labels::STACK, stack.to_owned())
@@ -43,6 +50,10 @@ impl Which {
     fn filters(&self) -> Vec<String> {
         match self {
             Self::Labelled(key, value) => vec![format!("labels.{key} = \"{value}\"")],
+            Self::Having(keys) => {
+                let each = keys.iter().map(|key| format!("(labels.{key}:*)"));
+                vec![each.collect::<Vec<_>>().join(" AND ")]
+            }
             Self::Ids(ids) => ids
                 .chunks(IDS)
                 .map(|ids| {

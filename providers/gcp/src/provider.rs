@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use meshvm_provider_api::{
     Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
-    Query, Scope, Template, Update,
+    Query, Scope, Template, Update, labels,
 };
 
 use crate::client::Client;
@@ -40,8 +40,18 @@ impl Provider for GcpProvider {
         let which = match query {
             Query::Stack(stack) => Which::stack(stack),
             Query::Machines(ids) => Which::machines(ids),
+            Query::Labelled(patterns) => Which::having(patterns),
         };
-        observe::machines(&self.client, &which).await
+        let mut machines = observe::machines(&self.client, &which).await?;
+        if let Query::Labelled(patterns) = query {
+            // The cloud's filters know no pattern: it tells who has the labels at all.
+            let fits = |machine: &Machine, (key, pattern): (&String, &String)| {
+                let value = machine.labels.get(key);
+                value.is_some_and(|value| labels::fits(pattern, value))
+            };
+            machines.retain(|machine| patterns.iter().all(|label| fits(machine, label)));
+        }
+        Ok(machines)
     }
 
     async fn prepare(
@@ -52,8 +62,9 @@ impl Provider for GcpProvider {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
         match effort {
-            Effort::Look => {}
-            Effort::Make => resolve::check(&self.client, &template).await?,
+            Effort::Check(_) => resolve::check(&self.client, &template).await?,
+            // What a machine needs is made in its own call.
+            Effort::Look | Effort::Make => {}
         }
         Ok(template)
     }

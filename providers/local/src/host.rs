@@ -14,7 +14,7 @@ use std::thread;
 
 use meshvm_provider_api::{
     Machine, MachineId, OpenContext, Progress, ProviderError, Query, Readiness, Requests,
-    Shortfall, Template,
+    Shortfall, Template, labels,
 };
 use serde::Deserialize;
 
@@ -97,6 +97,16 @@ impl Host {
             Query::Stack(stack) => {
                 let mut entries = self.store.entries()?;
                 entries.retain(|entry| entry.record.stack() == Some(stack));
+                entries
+            }
+            Query::Labelled(patterns) => {
+                let mut entries = self.store.entries()?;
+                entries.retain(|entry| {
+                    patterns.iter().all(|(key, pattern)| {
+                        let value = entry.record.labels.get(key);
+                        value.is_some_and(|value| labels::fits(pattern, value))
+                    })
+                });
                 entries
             }
             Query::Machines(ids) => {

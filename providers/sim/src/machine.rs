@@ -147,7 +147,7 @@ impl Stored {
                 Some(doom) if doom.at <= clock => Some(self.die(clock, keep, doom.how)),
                 Some(_) | None => None,
             },
-            Power::Starting | Power::Stopped | Power::Broken => None,
+            Power::Starting | Power::Stopped | Power::Broken | Power::Gone => None,
         }
     }
 
@@ -197,7 +197,7 @@ impl Stored {
                     .filter(|_| self.now.readiness == Readiness::Waiting);
                 ready.into_iter().chain(dies).min()
             }
-            Power::Stopped | Power::Broken => None,
+            Power::Stopped | Power::Broken | Power::Gone => None,
         }
     }
 

@@ -32,6 +32,23 @@ impl SimProvider {
         self.cloud.send(request).await
     }
 
+    /// Asks for page after page.
+    async fn pages(
+        &self,
+        listed: impl Fn(Option<MachineId>) -> Listed + Send,
+    ) -> Result<Vec<Machine>, ProviderError> {
+        let mut machines = Vec::new();
+        let mut last = None;
+        loop {
+            let page = self.page(machines.is_empty(), listed(last)).await?;
+            machines.extend(page.machines);
+            last = page.last;
+            if last.is_none() {
+                return Ok(machines);
+            }
+        }
+    }
+
     async fn page(&self, first: bool, listed: Listed) -> Result<Page, ProviderError> {
         let mut attempts = if first { 1 } else { PAGE_ATTEMPTS };
         loop {
@@ -54,17 +71,18 @@ impl Provider for SimProvider {
         let mut machines = Vec::new();
         match query {
             Query::Stack(stack) => {
-                let mut last = None;
-                loop {
-                    let stack = stack.clone();
-                    let listed = Listed::Stack { stack, last };
-                    let page = self.page(machines.is_empty(), listed).await?;
-                    machines.extend(page.machines);
-                    last = page.last;
-                    if last.is_none() {
-                        break;
-                    }
-                }
+                let listed = |last| Listed::Stack {
+                    stack: stack.clone(),
+                    last,
+                };
+                machines = self.pages(listed).await?;
+            }
+            Query::Labelled(patterns) => {
+                let listed = |last| Listed::Labelled {
+                    patterns: patterns.clone(),
+                    last,
+                };
+                machines = self.pages(listed).await?;
             }
             Query::Machines(ids) => {
                 let ids: Vec<MachineId> = ids

@@ -68,11 +68,9 @@ pub(super) async fn together<T, E>(calls: Vec<BoxFuture<'_, Result<T, E>>>) -> R
     stream::iter(calls).buffered(AT_ONCE).try_collect().await
 }
 
-/// Makes calls, many at a time, all of them whatever becomes of others; the first error is returned
-/// when all are done.
-pub(super) async fn all<E>(calls: Vec<BoxFuture<'_, Result<(), E>>>) -> Result<(), E> {
-    let ended: Vec<Result<(), E>> = stream::iter(calls).buffered(AT_ONCE).collect().await;
-    ended.into_iter().collect()
+/// Makes calls, many at a time, all of them whatever becomes of others, and returns how each ended.
+pub(super) async fn each<E>(calls: Vec<BoxFuture<'_, Result<(), E>>>) -> Vec<Result<(), E>> {
+    stream::iter(calls).buffered(AT_ONCE).collect().await
 }
 
 /// Sends a request, and again while that may help; what is sent here may be sent twice.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::error::Held;
 use super::{KubernetesError, fields};
 use crate::mesh::Object;
 
@@ -40,8 +41,6 @@ pub(super) fn conflict(object: &Object, error: &KubernetesError, live: &Value) -
             )
         })
         .collect();
-    KubernetesError::Conflict {
-        object: object.reference.clone(),
-        fields,
-    }
+    let object = object.reference.clone();
+    KubernetesError::Conflict(vec![Held { object, fields }])
 }

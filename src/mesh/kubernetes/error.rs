@@ -90,14 +90,9 @@ pub enum KubernetesError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Others hold fields of an object with other values.
-    #[error("{object} has fields that others set: {}", fields.join("; "))]
-    Conflict {
-        /// The object.
-        object: ObjectRef,
-        /// The fields, each with its manager and both values.
-        fields: Vec<String>,
-    },
+    /// Others hold fields of objects with other values.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
+    Conflict(Vec<Held>),
     /// The API server answered without what was asked for.
     #[error("cannot {action}: the answer has no {missing}")]
     Incomplete {
@@ -106,6 +101,16 @@ pub enum KubernetesError {
         /// What is missing.
         missing: &'static str,
     },
+}
+
+/// An object of which others hold fields.
+#[derive(Debug, Error)]
+#[error("{object} has fields that others set: {}", fields.join("; "))]
+pub struct Held {
+    /// The object.
+    pub object: ObjectRef,
+    /// The fields, each with its manager and both values.
+    pub fields: Vec<String>,
 }
 
 impl KubernetesError {
@@ -134,7 +139,7 @@ impl KubernetesError {
             | Self::Unreachable { .. }
             | Self::NoControlPlane { .. }
             | Self::Unreadable { .. }
-            | Self::Conflict { .. }
+            | Self::Conflict(_)
             | Self::Incomplete { .. } => None,
         }
     }
@@ -151,7 +156,7 @@ impl KubernetesError {
             Self::Unreachable { .. } => ErrorClass::Unavailable,
             Self::NoControlPlane { .. } => ErrorClass::NotFound,
             Self::Unreadable { .. } => ErrorClass::Invalid,
-            Self::Conflict { .. } => ErrorClass::Conflict,
+            Self::Conflict(_) => ErrorClass::Conflict,
             Self::Incomplete { .. } => ErrorClass::Unrecognized,
             Self::Refused { status, .. } => class_of(status),
         }
@@ -174,7 +179,7 @@ impl KubernetesError {
             Self::Unreachable { .. } => {
                 "check that `kubectl version` reaches the cluster from here"
             }
-            Self::Conflict { .. } => {
+            Self::Conflict(_) => {
                 "let that manager give the fields up, or take them with `meshvm apply --force-conflicts`"
             }
             Self::NoControlPlane { .. } => {

@@ -13,8 +13,8 @@ use kube::api::{ListParams, PostParams};
 use kube::core::DynamicObject;
 use meshvm_provider_api::labels;
 
-use super::{Kubernetes, KubernetesError, attempt, kinds, pages, together};
-use crate::mesh::MACHINE_LABEL;
+use super::{Known, Kubernetes, KubernetesError, attempt, kinds, pages, together};
+use crate::mesh::{MACHINE_LABEL, MeshError, ObjectRef};
 
 /// The label of a namespace with the network that its workloads are in
 /// (<https://istio.io/latest/docs/reference/config/labels/>).
@@ -123,6 +123,20 @@ impl Kubernetes {
         Ok(named
             .filter_map(|(&name, rules)| Some((name.to_owned(), rules?)))
             .collect())
+    }
+
+    /// Returns which of the objects exist and are not the stack's.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or this user may not look.
+    pub async fn foreign(
+        &self,
+        stack: &str,
+        references: &BTreeSet<ObjectRef>,
+    ) -> Result<Vec<ObjectRef>, MeshError> {
+        // Listed, and not read one by one: whoever plans may do no more.
+        let sorted = self.sort_out(stack, references.iter(), Known::is_for, 0);
+        Ok(sorted.await?.1)
     }
 
     async fn look_at(&self, namespace: &str) -> Result<Option<LiveNamespace>, KubernetesError> {

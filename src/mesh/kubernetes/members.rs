@@ -7,7 +7,7 @@ use meshvm_provider_api::labels;
 use serde_json::Value;
 
 use super::{Kubernetes, pages, resource};
-use crate::mesh::{Group, MACHINE_LABEL, Members, MeshError, MeshState};
+use crate::mesh::{Group, MACHINE_LABEL, Members, MeshError, MeshState, Registered};
 
 /// The annotation of an entry that the control plane made, with its WorkloadGroup
 /// (<https://istio.io/latest/docs/reference/config/annotations/>).
@@ -39,7 +39,11 @@ impl Kubernetes {
             if group.by_itself {
                 if metadata["annotations"][REGISTERED_BY] == group.fleet {
                     let address = text(&entry["spec"]["address"]).unwrap_or_default();
-                    members.by_address.insert(address, MeshState::of(&entry));
+                    let registered = Registered {
+                        entry: text(&metadata["name"]).unwrap_or_default(),
+                        state: MeshState::of(&entry),
+                    };
+                    members.by_address.insert(address, registered);
                 }
             } else if let Some(name) = text(&metadata["labels"][MACHINE_LABEL]) {
                 members.by_name.insert(name, MeshState::of(&entry));

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::ground::{Ground, member};
 
 /// How often a series kills.
-const KILLS: u32 = 12;
+const KILLS: u32 = 50;
 
 /// A sequence that looks random and is the same for the same seed (SplitMix64).
 struct Draw(u64);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_ec2::Manners;
+use meshvm_ec2::{Manners, Refusal};
 use serde_json::{Value, json};
 
 use super::ground::{Ground, member};
@@ -108,6 +108,12 @@ fn a_plan_shows_the_image_and_a_saved_one_keeps_it() {
         "{}",
         planned.stdout
     );
+    for said in [
+        "imageName: \"al2023-ami",
+        "imageSource: \"/aws/service/ami-amazon",
+    ] {
+        assert!(planned.stdout.contains(said), "{}", planned.stdout);
+    }
     ground.calls();
     ground.meshvm("apply -y saved.json").exits(0);
     let calls = ground.calls();
@@ -116,6 +122,81 @@ fn a_plan_shows_the_image_and_a_saved_one_keeps_it() {
         "it was looked up: {calls:?}"
     );
     assert_eq!(ground.instances().len(), 1);
+}
+
+#[test]
+fn the_doctor_names_what_the_identity_may_not_do_and_does_none_of_it() {
+    let ground = Ground::new(Manners::default());
+    let owned = json!({"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}});
+    let block = json!({"securityGroup": owned});
+    ground.write(&BTreeMap::from([("web", member("web", 1, &block))]));
+    ground.meshvm("apply -y").exits(0);
+    let before = ground.instances();
+    let rights = || {
+        ground.calls();
+        let told = ground.meshvm("doctor --format json").json();
+        let checks = told["checks"].as_array().unwrap().clone();
+        let mut found = checks.into_iter().filter(|check| check["name"] == "rights");
+        found.next().unwrap()
+    };
+    assert_eq!(rights()["ok"], json!(true), "{}", rights());
+    let changing = [
+        "RunInstances",
+        "StopInstances",
+        "TerminateInstances",
+        "CreateTags",
+        "CreateSecurityGroup",
+    ];
+    for call in changing {
+        let sent = ground.proxy.sent(call);
+        assert_eq!(sent.len(), 1, "{call}");
+        assert_eq!(sent[0]["DryRun"], "true", "{call}");
+    }
+    ground.proxy.behave(|now| {
+        for call in [
+            "RunInstances",
+            "TerminateInstances",
+            "DescribeVolumes",
+            "GetServiceQuota",
+        ] {
+            let refusal = Refusal::new(call, 403, "UnauthorizedOperation", "No.");
+            now.refusals.push(refusal);
+        }
+    });
+    let lacking = rights();
+    assert_eq!(lacking["ok"], json!(false), "{lacking}");
+    let detail = "may not ec2:DescribeVolumes, servicequotas:GetServiceQuota, ec2:RunInstances, ec2:TerminateInstances";
+    assert_eq!(lacking["detail"], json!(detail));
+    assert_eq!(
+        ground.instances(),
+        before,
+        "nothing was made, changed or ended"
+    );
+}
+
+#[test]
+fn a_plan_that_makes_what_cannot_be_had_is_refused_with_all_that_is_in_the_way() {
+    let ground = Ground::new(Manners::default());
+    let fleets = |block: &Value| BTreeMap::from([("web", member("web", 2, block))]);
+    let block = json!({"instanceType": "m7i.large", "instanceProfile": "nothing"});
+    ground.write(&fleets(&block));
+    for line in ["plan", "apply -y"] {
+        let told = ground.meshvm(line).exits(1);
+        let told = told.stderr;
+        assert!(told.contains("fleet `web`"), "{told}");
+        assert!(
+            told.contains("is for arm64, and m7i.large is not"),
+            "{told}"
+        );
+        assert!(told.contains("no instance profile `nothing`"), "{told}");
+    }
+    assert_eq!(ground.instances(), []);
+    // Where no machine is made, nothing is looked for.
+    ground.write(&fleets(&json!({})));
+    ground.meshvm("apply -y").exits(0);
+    ground.calls();
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+    assert!(!ground.calls().contains_key("DescribeInstanceTypes"));
 }
 
 #[test]

@@ -176,23 +176,30 @@ async fn what_is_let_go_stays_and_can_be_taken_back() {
 #[tokio::test]
 async fn fields_of_others_are_told_with_both_values() {
     let ground = Ground::new().await;
-    let objects = objects(1);
+    let objects = objects(2);
     ground.mesh(false).write(STACK, &objects).await.unwrap();
     let how = PatchParams {
         field_manager: Some("kubectl-edit".to_owned()),
         ..PatchParams::default()
     };
     let weight = Patch::Merge(json!({"spec": {"weight": 7}}));
-    ground
-        .istio("WorkloadEntry")
-        .patch("web-0", &how, &weight)
-        .await
-        .unwrap();
+    for name in ["web-0", "web-1"] {
+        ground
+            .istio("WorkloadEntry")
+            .patch(name, &how, &weight)
+            .await
+            .unwrap();
+    }
     let error = ground.mesh(false).write(STACK, &objects).await.unwrap_err();
+    let told = |name: &str| {
+        format!(
+            "WorkloadEntry vm/{name} has fields that others set: .spec.weight is 7 by \
+             \"kubectl-edit\" using networking.istio.io/v1, and shall be 3"
+        )
+    };
     assert_eq!(
         error.to_string(),
-        "WorkloadEntry vm/web-0 has fields that others set: .spec.weight is 7 by \"kubectl-edit\" \
-         using networking.istio.io/v1, and shall be 3"
+        format!("{}; and {}", told("web-0"), told("web-1"))
     );
     assert!(error.hint().unwrap().contains("--force-conflicts"));
     ground.mesh(true).write(STACK, &objects).await.unwrap();

@@ -199,6 +199,7 @@ impl World {
                 simulate: false,
                 mesh_name: None,
                 mesh_identity: None,
+                mesh_read: None,
                 sim_cloud: PathBuf::new(),
             },
             clock: Clock::new(second),

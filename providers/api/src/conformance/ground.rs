@@ -83,10 +83,13 @@ impl<'h> Ground<'h> {
         self.observe(&Query::Stack(stack.to_owned())).await
     }
 
-    /// Lists machines by id once listings show everything.
+    /// Lists machines by id once listings show everything; those that are said to be gone are not
+    /// among them.
     pub async fn find(&self, machines: &[MachineId]) -> Vec<Machine> {
         self.harness.settle().await;
-        self.observe(&Query::Machines(machines.to_vec())).await
+        let mut found = self.observe(&Query::Machines(machines.to_vec())).await;
+        found.retain(|machine| machine.power != Power::Gone);
+        found
     }
 
     /// Lists at once, however late the listing may be.
@@ -96,6 +99,11 @@ impl<'h> Ground<'h> {
             ids(&machines).len(),
             machines.len(),
             "nothing is listed twice"
+        );
+        let is_listing = matches!(query, Query::Stack(_));
+        assert!(
+            !is_listing || machines.iter().all(|m| m.power != Power::Gone),
+            "a stack's listing shows no machine that is gone"
         );
         machines
     }

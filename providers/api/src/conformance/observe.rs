@@ -3,7 +3,7 @@
 use super::Harness;
 use super::ground::{Ground, ids};
 use crate::contract::Query;
-use crate::labels;
+use crate::labels::{self, Labels};
 
 /// From the first listing that shows a machine, it carries every label.
 pub async fn labels_are_complete_from_the_first(harness: &dyn Harness) {
@@ -82,6 +82,31 @@ pub async fn machines_are_found_by_id(harness: &dyn Harness) {
     assert_eq!(one.find(&[]).await, [], "nothing is asked for");
     if let Some(foreign) = foreign {
         harness.remove_foreign(&foreign).await;
+    }
+    one.clear().await;
+    two.clear().await;
+}
+
+/// Listing by labels shows the machines that carry all of them with values that fit, whoever's
+/// they are.
+pub async fn machines_are_found_by_label(harness: &dyn Harness) {
+    let (one, two) = (Ground::new(harness).await, Ground::new(harness).await);
+    let own = one.machines(harness.several()).await;
+    let others = two.machines(1).await;
+    let find = async |stack: &str, team: &str| {
+        let patterns = [(labels::STACK, stack), ("team", team)];
+        let patterns = patterns.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let query = Query::Labelled(Labels::from(patterns));
+        ids(&two.observe(&query).await)
+    };
+    let own = own.into_iter().collect();
+    assert_eq!(find(&one.stack, "a").await, own);
+    assert_eq!(find(&one.stack, "*").await, own);
+    let begins = format!("{}*", &one.stack[..one.stack.len() - 1]);
+    assert!(find(&begins, "a*").await.is_superset(&own));
+    assert_eq!(find(&two.stack, "*").await, others.into_iter().collect());
+    for nobody in ["b", "a?", "*b", "a*b"] {
+        assert_eq!(find(&one.stack, nobody).await, [].into(), "{nobody}");
     }
     one.clear().await;
     two.clear().await;

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use meshvm_provider_api::{Finding, labels};
 
-use super::{AwsSettings, Image, InstanceTypes, Volume, VolumeType};
+use super::{AwsSettings, Image, InstanceTypes, Volume, VolumeType, is_network};
 use crate::tags;
 
 /// How many tags the user may give: EC2 takes 50, ours and the user's labels among them
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>).
 const MOST_TAGS: usize = 30;
+
+/// How many security groups a machine may be in
+/// (<https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>).
+const MOST_GROUPS: usize = 16;
 
 /// Returns every problem.
 pub(super) fn findings(settings: &AwsSettings) -> Vec<Finding> {
@@ -46,6 +50,19 @@ pub(super) fn findings(settings: &AwsSettings) -> Vec<Finding> {
                 let message = format!("`{item}` is listed twice");
                 found.push(Finding::at(&format!("{field}.{index}"), message));
             }
+        }
+    }
+    if let Some(group) = &settings.security_group {
+        let from = group.owned.from.iter().enumerate();
+        for (index, from) in from.filter(|(_, from)| !from.starts_with("sg-") && !is_network(from))
+        {
+            let path = format!("securityGroup.owned.from.{index}");
+            let finding = Finding::at(&path, format!("`{from}` is neither a network nor a group"));
+            found.push(finding.with_hint("write 10.0.0.0/16, or the id of a security group"));
+        }
+        if settings.security_groups.len() == MOST_GROUPS {
+            let message = "with the fleet's own group, a machine has one too many";
+            found.push(Finding::at("securityGroups", message));
         }
     }
     image(&settings.image, &mut found);
@@ -180,6 +197,10 @@ mod tests {
             (
                 json!({"subnets": ["subnet-1", "subnet-1"]}),
                 vec!["subnets.1"],
+            ),
+            (
+                json!({"securityGroup": {"owned": {"ports": [1], "from": ["10.0.0.0/33", "sg-1", "::/0"]}}}),
+                vec!["securityGroup.owned.from.0"],
             ),
             (json!({"image": "debian"}), vec!["image"]),
             (json!({"image": {"ssm": "debian"}}), vec!["image.ssm"]),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use meshvm_ec2::{Bucket, Manners, Refusal, nowhere};
-use meshvm_provider_api::{ErrorClass, Query};
+use meshvm_provider_api::{Effort, ErrorClass, Query};
 use meshvm_provider_aws::policy::{self, ACTIONS};
 use serde_json::json;
 
-use crate::ground::{Ground, STACK, batch, ids};
+use crate::ground::{Ground, REGION, STACK, batch, ids};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn being_throttled_slows_down_and_is_no_error() {
@@ -81,13 +81,18 @@ async fn where_nobody_answers_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_is_in_the_policy_and_counted() {
     let ground = Ground::new().await;
-    let block = json!({"rootVolume": {"size": "20GiB"}, "tags": {"a": "1"}});
+    let parameters = [
+        ("Action", "CreateInstanceProfile"),
+        ("Version", "2010-05-08"),
+        ("InstanceProfileName", "web"),
+    ];
+    ground.proxy.ask("iam", REGION, &parameters).await.unwrap();
+    let block =
+        json!({"rootVolume": {"size": "20GiB"}, "tags": {"a": "1"}, "instanceProfile": "web"});
     let before = ground.template(&block).await;
     let provider = ground.open(&before).await;
-    provider
-        .prepare(&before, meshvm_provider_api::Effort::Make)
-        .await
-        .unwrap();
+    let one = Effort::Check([(before.zones[0].clone(), 1)].into());
+    provider.prepare(&before, one).await.unwrap();
     let made = ground.make(&before, 1).await;
     let ssm =
         json!({"ssm": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"});
@@ -107,7 +112,7 @@ async fn every_call_is_in_the_policy_and_counted() {
         .filter(|name| !known.contains(name.as_str()))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?} are not in the policy");
-    assert!(on_the_wire.len() >= 13, "{on_the_wire:?}");
+    assert!(on_the_wire.len() >= 15, "{on_the_wire:?}");
     // What is counted for the user is what went over the wire.
     let counted = ground.requests.snapshot();
     let counted: std::collections::BTreeMap<String, u64> = counted

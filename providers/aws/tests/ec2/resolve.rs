@@ -75,7 +75,8 @@ async fn what_cannot_be_had_is_told_before_anything_is_made() {
     let group = ground.ec2.create_security_group().group_name("elsewhere");
     let group = group.description("g").vpc_id(vpc).send().await.unwrap();
     let group = group.group_id().unwrap();
-    use Effort::{Look, Make};
+    use Effort::Look;
+    let check = || Effort::Check([("eu-west-1a".to_owned(), 1)].into());
     use ErrorClass::{Invalid, NotFound};
     for (change, effort, class, what) in [
         (
@@ -111,11 +112,11 @@ async fn what_cannot_be_had_is_told_before_anything_is_made() {
         (
             json!({"instanceType": "m7i.large", "image": {"ssm":
             "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"}}),
-            Make,
+            check(),
             Invalid,
             "arm64",
         ),
-        (json!({"securityGroups": [group]}), Make, Invalid, group),
+        (json!({"securityGroups": [group]}), check(), Invalid, group),
     ] {
         let (found, message) = refused(&ground, &change, effort).await;
         assert_eq!(found, class, "{change}: {message}");

@@ -45,12 +45,20 @@ async fn the_least_policy_is_enough_and_less_is_refused() {
     iam(&proxy, &put).await;
 
     let ground = Ground::before(proxy, credentials(&key, &secret)).await;
-    let template = ground.template(&json!({"tags": {"a": "1"}})).await;
+    let owned = json!({"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}});
+    // The server takes signatures for wrong where a value has a blank: of an image by its id,
+    // machines need not be told how it was found.
+    let image = "ami-0ef3038e9b73a0746";
+    let block = json!({"image": image, "tags": {"a": "1"}, "securityGroup": owned});
+    let template = ground.template(&block).await;
     let provider = ground.open(&template).await;
-    provider.prepare(&template, Effort::Make).await.unwrap();
+    let one = Effort::Check([(template.zones[0].clone(), 1)].into());
+    provider.prepare(&template, one).await.unwrap();
     let made = ground.make(&template, 1).await;
-    let after =
-        json!({"tags": {"b": "1"}, "instanceType": "c7g.large", "metadata": {"hopLimit": 3}});
+    let after = json!({
+        "image": image, "tags": {"b": "1"}, "instanceType": "c7g.large",
+        "metadata": {"hopLimit": 3},
+    });
     let after = ground.template(&after).await;
     let attributes = ["tags.a", "tags.b", "instanceType", "metadata.hopLimit"];
     ground.update(&after, &made, &attributes).await.unwrap();
@@ -80,6 +88,8 @@ async fn the_least_policy_is_enough_and_less_is_refused() {
         let told = format!("{error} {error:?}");
         assert!(!told.contains(secret), "{told}");
     }
+    ground.calls();
     provider.delete(STACK, &ids(&made)).await.unwrap();
+    assert_eq!(ground.calls()["DeleteSecurityGroup"], 1);
     assert_eq!(ground.list(&after).await, []);
 }

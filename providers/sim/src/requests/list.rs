@@ -1,6 +1,6 @@
 //! One page of a listing, as late as the fault plan says.
 
-use meshvm_provider_api::{Machine, MachineId, ProviderError, Scope, labels};
+use meshvm_provider_api::{Labels, Machine, MachineId, ProviderError, Scope, labels};
 
 use super::Request;
 use crate::faults::{Call, FaultPlan};
@@ -25,6 +25,11 @@ pub(crate) enum Listed {
         stack: String,
         last: Option<MachineId>,
     },
+    /// Those with labels that fit, from after `last`.
+    Labelled {
+        patterns: Labels,
+        last: Option<MachineId>,
+    },
     /// These machines: at most a page.
     Machines(Vec<MachineId>),
 }
@@ -47,26 +52,15 @@ impl Request for List {
 
     fn answer(&self, world: &World, plan: &FaultPlan, (): ()) -> Result<Page, ProviderError> {
         Ok(match &self.listed {
-            Listed::Stack { stack, last } => {
-                let mut found = world
-                    .known_after(last.as_ref())
-                    .filter_map(|(id, machine)| {
-                        let version = self.seen(world, machine, plan.list_lag(&id.0), |shape| {
-                            shape.labels.get(labels::STACK) == Some(stack)
-                        })?;
-                        Some((id, machine, version))
-                    });
-                let machines: Vec<Machine> = found
-                    .by_ref()
-                    .take(PAGE)
-                    .filter_map(|(id, machine, version)| world.show(id, machine, version))
-                    .collect();
-                let last = machines.last().map(|machine| machine.id.clone());
-                Page {
-                    machines,
-                    last: last.filter(|_| found.next().is_some()),
-                }
-            }
+            Listed::Stack { stack, last } => self.page(world, plan, last.as_ref(), |shape| {
+                shape.labels.get(labels::STACK) == Some(stack)
+            }),
+            Listed::Labelled { patterns, last } => self.page(world, plan, last.as_ref(), |shape| {
+                patterns.iter().all(|(key, pattern)| {
+                    let value = shape.labels.get(key);
+                    value.is_some_and(|value| labels::fits(pattern, value))
+                })
+            }),
             Listed::Machines(ids) => {
                 let machines = ids.iter().filter_map(|id| {
                     let (id, machine) = world.known(id)?;
@@ -84,6 +78,30 @@ impl Request for List {
 }
 
 impl List {
+    /// Returns a page of what fits, from after `last`.
+    fn page(
+        &self,
+        world: &World,
+        plan: &FaultPlan,
+        last: Option<&MachineId>,
+        fits: impl Fn(&Shape) -> bool,
+    ) -> Page {
+        let mut found = world.known_after(last).filter_map(|(id, machine)| {
+            let version = self.seen(world, machine, plan.list_lag(&id.0), &fits)?;
+            Some((id, machine, version))
+        });
+        let machines: Vec<Machine> = found
+            .by_ref()
+            .take(PAGE)
+            .filter_map(|(id, machine, version)| world.show(id, machine, version))
+            .collect();
+        let last = machines.last().map(|machine| machine.id.clone());
+        Page {
+            machines,
+            last: last.filter(|_| found.next().is_some()),
+        }
+    }
+
     fn seen<'a>(
         &self,
         world: &World,

@@ -23,6 +23,7 @@ enum Flaw {
     LabelsLate,
     LosesALabel,
     IgnoresTheStack,
+    IgnoresPatterns,
     ListsTwice,
     HidesForeignMachines,
     ShowsDeletedMachines,
@@ -70,6 +71,7 @@ impl Provider for Flawed {
     async fn observe(&self, query: &Query) -> Result<Vec<Machine>, ProviderError> {
         let mut machines = match (self.flaw, query) {
             (Flaw::IgnoresTheStack, Query::Stack(_)) => self.cloud.machines().unwrap(),
+            (Flaw::IgnoresPatterns, Query::Labelled(_)) => self.cloud.machines().unwrap(),
             (Flaw::AsksForEachMachine, Query::Machines(ids)) => {
                 let mut machines = Vec::new();
                 for id in ids {
@@ -236,6 +238,7 @@ async fn every_flaw_is_noticed() {
         Flaw::LabelsLate,
         Flaw::LosesALabel,
         Flaw::IgnoresTheStack,
+        Flaw::IgnoresPatterns,
         Flaw::ListsTwice,
         Flaw::HidesForeignMachines,
         Flaw::ShowsDeletedMachines,

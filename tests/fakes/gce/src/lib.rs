@@ -18,6 +18,7 @@ mod refusal;
 mod server;
 mod things;
 mod validate;
+mod wanted;
 
 pub use description::{description, python};
 pub use manners::{Halt, Manners, Refused};

@@ -1,0 +1,347 @@
+//! Looks whether such machines can be had, before the first change. Changes nothing.
+
+use std::collections::BTreeMap;
+
+use meshvm_provider_api::{ErrorClass, ProviderError, Template};
+use serde::Deserialize;
+
+use crate::client::{Call, Client};
+use crate::cloud::is_same;
+use crate::group;
+use crate::policy::Action;
+use crate::recipe::{Found, Recipe};
+use crate::settings::{self, AzureSettings};
+
+/// How many addresses of a subnet are Azure's own
+/// (<https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq>).
+const OWN_ADDRESSES: u64 = 5;
+
+/// What a size can do, and where it can be had.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Size {
+    name: String,
+    resource_type: String,
+    family: String,
+    location_info: Vec<LocationInfo>,
+    capabilities: Vec<Capability>,
+    restrictions: Vec<Restriction>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct LocationInfo {
+    zones: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Capability {
+    name: String,
+    value: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Restriction {
+    #[serde(rename = "type")]
+    kind: String,
+    restriction_info: RestrictionInfo,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RestrictionInfo {
+    zones: Vec<String>,
+}
+
+impl Size {
+    fn capability(&self, name: &str) -> Option<&str> {
+        let found = self.capabilities.iter().find(|it| it.name == name);
+        found.map(|it| it.value.as_str())
+    }
+
+    /// Returns whether the subscription may have it in a zone; `None` stands for no zone at all.
+    fn is_in(&self, zone: Option<&str>) -> bool {
+        let is_closed = self.restrictions.iter().any(|it| match it.kind.as_str() {
+            "Location" => true,
+            _ => zone.is_some_and(|zone| it.restriction_info.zones.iter().any(|of| of == zone)),
+        });
+        let has_zone = zone.is_none_or(|zone| {
+            let mut zones = self.location_info.iter().flat_map(|it| &it.zones);
+            zones.any(|of| of == zone)
+        });
+        has_zone && !is_closed
+    }
+}
+
+/// Looks whether so many machines of a template can be had, by zone.
+///
+/// # Errors
+/// All that is in the way: `Invalid` or `NotFound` when they never can; `Capacity` or `Quota` when
+/// they cannot now.
+pub(crate) async fn template(
+    client: &Client,
+    template: &Template,
+    more: &BTreeMap<String, u32>,
+) -> Result<(), ProviderError> {
+    let more: u64 = more.values().map(|count| u64::from(*count)).sum();
+    let recipe = Recipe::of(template)?;
+    let (asked, found) = (&recipe.asked, recipe.found()?);
+    let group = async {
+        match asked.create_resource_group {
+            true => Ok(()),
+            false => group::exists(client).await,
+        }
+    };
+    let (group, sizes, subnet, security) = futures::join!(
+        group,
+        sizes_fit(client, asked, found, more),
+        subnet_has_room(client, asked, more),
+        group_fits(client, asked),
+    );
+    let found = [group, sizes, subnet, security].into_iter();
+    match ProviderError::all(found.filter_map(Result::err).collect()) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+async fn sizes_fit(
+    client: &Client,
+    asked: &AzureSettings,
+    found: &Found,
+    more: u64,
+) -> Result<(), ProviderError> {
+    let location = &client.place.location;
+    let skus = client.place.subscription_path(&format!(
+        "Microsoft.Compute/skus?$filter=location%20eq%20'{location}'"
+    ));
+    let usages = format!("Microsoft.Compute/locations/{location}/usages");
+    let usages = client.place.subscription_path(&usages);
+    let (skus, usages) = futures::try_join!(
+        client.list::<Size>(Action::ListSizes, skus),
+        client.list::<Usage>(Action::ListUsages, usages),
+    )?;
+    let mut sizes = Vec::new();
+    for wanted in &asked.vm_size.0 {
+        let is_it = |it: &&Size| it.resource_type == "virtualMachines" && is_same(&it.name, wanted);
+        let size = skus.iter().find(is_it).ok_or_else(|| {
+            let message = format!("there is no size `{wanted}` in {location}");
+            ProviderError::new(ErrorClass::NotFound, message).with_hint(format!(
+                "`az vm list-skus -l {location}` shows what there is"
+            ))
+        })?;
+        fits(asked, found, size)?;
+        sizes.push(size);
+    }
+    let zones: Vec<Option<&str>> = match asked.zones.is_empty() {
+        true => vec![None],
+        false => asked.zones.iter().map(|it| Some(it.as_str())).collect(),
+    };
+    for zone in zones {
+        if sizes.iter().all(|size| !size.is_in(zone)) {
+            let place = match zone {
+                Some(zone) => format!("zone {zone} of {location}"),
+                None => location.clone(),
+            };
+            let message = format!("this subscription has none of the sizes in {place}");
+            return Err(ProviderError::new(ErrorClass::Capacity, message)
+                .with_hint("add another size to `vmSize`, or leave the zone out"));
+        }
+    }
+    match sizes
+        .iter()
+        .filter_map(|size| over_quota(size, &usages, more))
+        .next()
+    {
+        // One of several may be used up.
+        Some(error)
+            if sizes
+                .iter()
+                .all(|size| over_quota(size, &usages, more).is_some()) =>
+        {
+            Err(error)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn fits(asked: &AzureSettings, found: &Found, size: &Size) -> Result<(), ProviderError> {
+    let invalid = |message: String, hint: &str| {
+        Err(ProviderError::new(ErrorClass::Invalid, message).with_hint(hint))
+    };
+    let (image, name) = (&asked.image, &size.name);
+    if let (Some(of_image), Some(of_size)) =
+        (&found.architecture, size.capability("CpuArchitectureType"))
+        && !is_same(of_image, of_size)
+    {
+        let message = format!("image `{image}` is for {of_image}, and {name} is {of_size}");
+        return invalid(
+            message,
+            "take an image for the size's architecture, or another size",
+        );
+    }
+    if let (Some(of_image), Some(of_size)) =
+        (&found.generation, size.capability("HyperVGenerations"))
+        && of_size.split(',').all(|it| !is_same(it.trim(), of_image))
+    {
+        let message =
+            format!("image `{image}` is of generation {of_image}, and {name} boots {of_size}");
+        return invalid(
+            message,
+            "take another edition of the image, or another size",
+        );
+    }
+    if asked.trusted_launch {
+        if found
+            .generation
+            .as_deref()
+            .is_some_and(|it| is_same(it, "V1"))
+        {
+            let message =
+                format!("image `{image}` is of generation V1, which no trusted launch boots");
+            return invalid(
+                message,
+                "take a gen2 edition, or write `trustedLaunch: false`",
+            );
+        }
+        if size.capability("TrustedLaunchDisabled") == Some("True") {
+            let message = format!("{name} has no trusted launch");
+            return invalid(
+                message,
+                "take another size, or write `trustedLaunch: false`",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How much of something there is, and how much is used.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Usage {
+    current_value: i64,
+    limit: i64,
+    name: UsageName,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct UsageName {
+    value: String,
+    localized_value: String,
+}
+
+/// Returns which quota does not let so many machines of a size be made.
+fn over_quota(size: &Size, usages: &[Usage], more: u64) -> Option<ProviderError> {
+    let each: i64 = size.capability("vCPUs")?.parse().ok()?;
+    let cores = each.saturating_mul(i64::try_from(more).unwrap_or(i64::MAX));
+    let short = usages.iter().find(|usage| {
+        let counts = is_same(&usage.name.value, &size.family) || usage.name.value == "cores";
+        counts && usage.current_value.saturating_add(cores) > usage.limit
+    })?;
+    let (used, limit) = (short.current_value, short.limit);
+    let what = &short.name.localized_value;
+    let message = format!(
+        "{used} of {limit} are used of \"{what}\", and {more} of {} would take {cores}",
+        size.name
+    );
+    Some(ProviderError::new(ErrorClass::Quota, message).with_hint(
+        "ask for a higher quota: `az vm list-usage` shows what is used, the portal raises it",
+    ))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Subnet {
+    properties: SubnetProperties,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SubnetProperties {
+    address_prefix: Option<String>,
+    address_prefixes: Vec<String>,
+    ip_configurations: Vec<serde_json::Value>,
+}
+
+async fn subnet_has_room(
+    client: &Client,
+    asked: &AzureSettings,
+    more: u64,
+) -> Result<(), ProviderError> {
+    let id = settings::subnet_id(asked);
+    let read = client.read(&Call::get(Action::GetSubnet, id)).await;
+    let Subnet { properties } = read.map_err(|error| missing(error, "subnet", &asked.subnet))?;
+    let prefixes = properties
+        .address_prefix
+        .iter()
+        .chain(&properties.address_prefixes);
+    let most = prefixes.filter_map(|prefix| addresses(prefix)).max();
+    let used = u64::try_from(properties.ip_configurations.len()).unwrap_or(u64::MAX);
+    match most {
+        Some(most) if used.saturating_add(OWN_ADDRESSES).saturating_add(more) > most => {
+            let left = most.saturating_sub(used.saturating_add(OWN_ADDRESSES));
+            let message = format!(
+                "subnet `{}` has {left} addresses left, and {more} are needed",
+                asked.subnet
+            );
+            Err(ProviderError::new(ErrorClass::Capacity, message)
+                .with_hint("take a subnet that has addresses left"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns how many addresses of the fourth version a range has.
+fn addresses(prefix: &str) -> Option<u64> {
+    let (network, length) = prefix.split_once('/')?;
+    network.parse::<std::net::Ipv4Addr>().ok()?;
+    let length: u32 = length.parse().ok()?;
+    Some(1 << 32_u32.checked_sub(length)?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Located {
+    location: String,
+}
+
+async fn group_fits(client: &Client, asked: &AzureSettings) -> Result<(), ProviderError> {
+    let (Some(id), Some(name)) = (settings::group_id(asked), &asked.network_security_group) else {
+        return Ok(());
+    };
+    let read = client.read(&Call::get(Action::GetSecurityGroup, id)).await;
+    let Located { location } =
+        read.map_err(|error| missing(error, "network security group", name))?;
+    if is_same(&location, &client.place.location) {
+        return Ok(());
+    }
+    let here = &client.place.location;
+    let message = format!("network security group `{name}` is in {location}, and not in {here}");
+    Err(ProviderError::new(ErrorClass::Invalid, message))
+}
+
+fn missing(error: ProviderError, what: &str, name: &str) -> ProviderError {
+    match error.class {
+        ErrorClass::NotFound => {
+            let message = format!("there is no {what} `{name}`");
+            ProviderError::new(ErrorClass::NotFound, message)
+                .with_hint("a name is looked for in the resource group; write the id of another's")
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_its_addresses() {
+        assert_eq!(addresses("10.0.0.0/24"), Some(256));
+        assert_eq!(addresses("10.0.0.0/29"), Some(8));
+        assert_eq!(addresses("fd00::/64"), None);
+    }
+}

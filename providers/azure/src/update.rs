@@ -1,0 +1,349 @@
+//! Changes machines in place.
+//!
+//! Azure changes machines one call each; a few go at once. A machine's tags are replaced as a
+//! whole, so that each change is bound to the version that was read. Labels come last: a machine
+//! that says to be up to date is.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use meshvm_provider_api::{ErrorClass, Labels, Power, ProviderError, Update, labels};
+use serde_json::{Value, json};
+
+use crate::attributes::{IDENTITY_SYSTEM, IDENTITY_USER, SECURITY_GROUP, TAG, VM_SIZE};
+use crate::body;
+use crate::client::{Call, Client};
+use crate::cloud::is_same;
+use crate::delete::unlisted;
+use crate::error;
+use crate::leftovers::AT_ONCE;
+use crate::machine;
+use crate::observe::{self, Which};
+use crate::operation;
+use crate::policy::Action;
+use crate::recipe::Recipe;
+use crate::settings::{self, ManagedIdentity};
+use crate::tags;
+use crate::wire::{Interface, Vm};
+
+/// How often a change is tried on a machine that others change at the same time.
+const TRIES: u32 = 4;
+/// What of an interface is Azure's to say, and refused when it is sent back.
+const READ_ONLY: [&str; 4] = ["/etag", "/id", "/type", "/systemData"];
+/// The same, of its properties
+/// (<https://learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/create-or-update>).
+const READ_ONLY_PROPERTIES: [&str; 13] = [
+    "provisioningState",
+    "resourceGuid",
+    "macAddress",
+    "primary",
+    "virtualMachine",
+    "hostedWorkloads",
+    "tapConfigurations",
+    "dscpConfiguration",
+    "privateEndpoint",
+    "privateLinkService",
+    "vnetEncryptionSupported",
+    "defaultOutboundConnectivityEnabled",
+    "allowedFeatures",
+];
+/// The same, of its addresses.
+const READ_ONLY_ADDRESS: [&str; 2] = ["provisioningState", "privateLinkConnectionProperties"];
+
+/// Changes machines; safe to repeat.
+///
+/// # Errors
+/// `NotFound` when one is gone, before any is changed; `Invalid` when an attribute does not change
+/// in place.
+pub(crate) async fn machines(client: &Client, update: &Update) -> Result<(), ProviderError> {
+    if update.machines.is_empty() {
+        return Ok(());
+    }
+    let changes = Changes::of(update)?;
+    let which = Which::machines(&update.machines);
+    let mut vms = observe::vms(client, &which).await?;
+    vms.extend(unlisted(client, &update.machines, &vms).await?);
+    vms.retain(|vm| !is_same(&vm.properties.provisioning_state, "Deleting"));
+    let is_gone = |name: &str| vms.iter().all(|vm| !is_same(&vm.name, name));
+    if let Some(gone) = update.machines.iter().find(|id| is_gone(&id.0)) {
+        let message = format!("machine {gone} does not exist");
+        return Err(ProviderError::new(ErrorClass::NotFound, message));
+    }
+    let needs_views = update.start || changes.sizes.is_some();
+    let views = match needs_views {
+        true => observe::views(client).await?,
+        false => [].into(),
+    };
+    let interfaces = match changes.group {
+        Some(_) => observe::interfaces(client).await?,
+        None => Vec::new(),
+    };
+    let by_machine = observe::by_machine(&interfaces);
+    let work: Vec<_> = vms
+        .iter()
+        .map(|vm| {
+            let name = vm.name.to_ascii_lowercase();
+            let seen = machine::of(vm, views.get(&name), None);
+            let is_stopped = seen.is_some_and(|machine| machine.power == Power::Stopped);
+            let interface = by_machine.get(&name).copied();
+            changes.apply(client, vm, interface, is_stopped, update.start)
+        })
+        .collect();
+    let done: Result<(), _> = stream::iter(work)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await;
+    // All of them were just seen: one that a change does not find is not gone, but new.
+    done.map_err(|error| match error.class {
+        ErrorClass::NotFound => ProviderError {
+            class: ErrorClass::Unavailable,
+            ..error
+        },
+        _ => error,
+    })
+}
+
+/// What an update asks for of each machine.
+#[derive(Default)]
+struct Changes {
+    /// The id of a group, or none at all.
+    group: Option<Option<String>>,
+    sizes: Option<Vec<String>>,
+    identity: Option<ManagedIdentity>,
+    set_tags: Labels,
+    remove_tags: BTreeSet<String>,
+}
+
+impl Changes {
+    fn of(update: &Update) -> Result<Self, ProviderError> {
+        let mut changes = Self {
+            set_tags: update.set_labels.clone(),
+            remove_tags: update.remove_labels.iter().cloned().collect(),
+            ..Self::default()
+        };
+        if update.remove_labels.iter().any(|key| key == labels::STACK) {
+            // A machine that is let go keeps nothing of what it was known by.
+            changes.remove_tags.extend(tags::OWN.map(str::to_owned));
+        }
+        let Some(template) = &update.template else {
+            return Ok(changes);
+        };
+        let recipe = Recipe::of(template)?;
+        let asked = &recipe.asked;
+        for attribute in &update.attributes {
+            match attribute.as_str() {
+                SECURITY_GROUP => changes.group = Some(settings::group_id(asked)),
+                VM_SIZE => changes.sizes = Some(asked.vm_size.0.clone()),
+                IDENTITY_SYSTEM | IDENTITY_USER => {
+                    changes.identity = Some(asked.identity.clone().unwrap_or_default());
+                }
+                other => match other.strip_prefix(TAG) {
+                    Some(key) => changes.tag(key, &recipe),
+                    None => {
+                        let message = format!("`{other}` does not change on a machine that exists");
+                        return Err(ProviderError::new(ErrorClass::Invalid, message));
+                    }
+                },
+            }
+        }
+        Ok(changes)
+    }
+
+    fn tag(&mut self, key: &str, recipe: &Recipe) {
+        match recipe.asked.tags.get(key) {
+            Some(value) => {
+                self.set_tags.insert(key.to_owned(), value.clone());
+            }
+            None => {
+                self.remove_tags.insert(key.to_owned());
+            }
+        }
+        let names = tags::names(recipe.asked.tags.keys());
+        match names.is_empty() {
+            true => self.remove_tags.insert(tags::TAGS.to_owned()),
+            false => self.set_tags.insert(tags::TAGS.to_owned(), names).is_some(),
+        };
+    }
+
+    async fn apply(
+        &self,
+        client: &Client,
+        vm: &Vm,
+        interface: Option<&Interface>,
+        is_stopped: bool,
+        start: bool,
+    ) -> Result<(), ProviderError> {
+        if let (Some(group), Some(interface)) = (&self.group, interface) {
+            self::group(client, interface, group.as_deref()).await?;
+        }
+        let size = &vm.properties.hardware_profile.vm_size;
+        let other_size = self
+            .sizes
+            .as_ref()
+            .filter(|sizes| sizes.iter().all(|wanted| !is_same(wanted, size)))
+            .and_then(|sizes| sizes.first());
+        if let Some(size) = other_size {
+            // On the hardware that it stands on there may be no room for the other size.
+            run(client, Action::DeallocateMachine, &vm.name, "deallocate").await?;
+            let body = json!({"properties": {"hardwareProfile": {"vmSize": size}}});
+            patch(client, &vm.name, body, None).await?;
+        }
+        if (other_size.is_some() && !is_stopped) || (start && is_stopped) {
+            run(client, Action::StartMachine, &vm.name, "start").await?;
+        }
+        self.tags_and_identity(client, vm).await
+    }
+
+    /// Changes what one call changes, again where somebody else was faster.
+    async fn tags_and_identity(&self, client: &Client, vm: &Vm) -> Result<(), ProviderError> {
+        let mut vm = vm.clone();
+        let is_first_read = self.sizes.is_none();
+        for look in 0..TRIES {
+            if look > 0 || !is_first_read {
+                let found = observe::vm(client, &vm.name).await?;
+                vm = found.ok_or_else(|| {
+                    let message = format!("machine {} went away", vm.name);
+                    ProviderError::new(ErrorClass::Unavailable, message)
+                })?;
+            }
+            let body = self.body(&vm);
+            if body.as_object().is_none_or(|body| body.is_empty()) {
+                return Ok(());
+            }
+            match patch(client, &vm.name, body, vm.etag.as_deref()).await {
+                Err(error) if error::is(&error, error::PRECONDITION) => {}
+                answer => return answer,
+            }
+        }
+        let message = format!("machine {} is being changed by others", vm.name);
+        Err(ProviderError::new(ErrorClass::Unavailable, message))
+    }
+
+    /// Returns what has to change of a machine: nothing where it is so already.
+    fn body(&self, vm: &Vm) -> Value {
+        let mut body = json!({});
+        let mut wanted = vm.tags.clone();
+        wanted.retain(|key, _| !self.remove_tags.contains(key));
+        wanted.extend(self.set_tags.clone());
+        if wanted != vm.tags {
+            body["tags"] = json!(wanted);
+        }
+        if let Some(identity) = &self.identity {
+            let seen = vm.identity.clone().unwrap_or_default();
+            let users: Vec<String> = seen.user_assigned_identities.into_keys().collect();
+            let holds = |all: &[String], id: &String| all.iter().any(|it| is_same(it, id));
+            let gone: Vec<&String> = users
+                .iter()
+                .filter(|id| !holds(&identity.user, id))
+                .collect();
+            let is_met = gone.is_empty()
+                && seen.kind.contains("SystemAssigned") == identity.system
+                && identity.user.iter().all(|id| holds(&users, id));
+            if !is_met {
+                body["identity"] = body::identity(identity, gone);
+            }
+        }
+        body
+    }
+}
+
+async fn patch(
+    client: &Client,
+    name: &str,
+    body: Value,
+    etag: Option<&str>,
+) -> Result<(), ProviderError> {
+    let path = client.place.machine_path(name);
+    let call = Call::patch(Action::PatchMachine, path.clone(), body).if_match(etag);
+    let answer = client.send(&call).await?;
+    let resource = Call::get(Action::GetMachine, path);
+    operation::ended(client, Action::PatchMachine, &answer, Some(&resource)).await
+}
+
+async fn run(client: &Client, action: Action, name: &str, what: &str) -> Result<(), ProviderError> {
+    let path = format!("{}/{what}", client.place.machine_path(name));
+    let answer = client.send(&Call::post(action, path)).await?;
+    operation::ended(client, action, &answer, None).await
+}
+
+/// Changes the group of an interface, which is put back whole.
+async fn group(
+    client: &Client,
+    interface: &Interface,
+    group: Option<&str>,
+) -> Result<(), ProviderError> {
+    let seen = interface.security_group.as_deref().unwrap_or_default();
+    if is_same(seen, group.unwrap_or_default()) {
+        return Ok(());
+    }
+    let body = with_group(&interface.whole, group);
+    let path = format!("Microsoft.Network/networkInterfaces/{}", interface.name);
+    let path = client.place.path(&path);
+    let answer = client
+        .send(&Call::put(Action::PutInterface, path, body))
+        .await?;
+    operation::ended(client, Action::PutInterface, &answer, None).await
+}
+
+/// Returns an interface as it is put back, with another group: without what is Azure's to say.
+fn with_group(whole: &Value, group: Option<&str>) -> Value {
+    let mut body = whole.clone();
+    let mut drop = |at: &str, names: &[&str]| {
+        if let Some(object) = body.pointer_mut(at).and_then(Value::as_object_mut) {
+            for name in names {
+                object.remove(name.trim_start_matches('/'));
+            }
+        }
+    };
+    drop("", &READ_ONLY);
+    drop("", &["name"]);
+    drop("/properties", &READ_ONLY_PROPERTIES);
+    let count = whole
+        .pointer("/properties/ipConfigurations")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    for index in 0..count {
+        let at = format!("/properties/ipConfigurations/{index}");
+        drop(&at, &["/etag", "/type", "/id"]);
+        drop(&format!("{at}/properties"), &READ_ONLY_ADDRESS);
+    }
+    match group {
+        Some(id) => body["properties"]["networkSecurityGroup"] = json!({"id": id}),
+        None => drop("/properties", &["networkSecurityGroup"]),
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_is_put_back_with_all_that_others_set() {
+        let whole = json!({
+            "id": "/i", "name": "i", "etag": "e", "location": "westeurope", "tags": {"a": "1"},
+            "properties": {
+                "provisioningState": "Succeeded", "macAddress": "00",
+                "enableAcceleratedNetworking": true,
+                "ipConfigurations": [{"name": "primary", "id": "/c", "etag": "e", "properties": {
+                    "provisioningState": "Succeeded", "privateIPAddress": "10.0.0.4",
+                    "applicationSecurityGroups": [{"id": "/asg"}],
+                }}],
+            },
+        });
+        let expected = json!({
+            "location": "westeurope", "tags": {"a": "1"},
+            "properties": {
+                "enableAcceleratedNetworking": true,
+                "networkSecurityGroup": {"id": "/g"},
+                "ipConfigurations": [{"name": "primary", "properties": {
+                    "privateIPAddress": "10.0.0.4",
+                    "applicationSecurityGroups": [{"id": "/asg"}],
+                }}],
+            },
+        });
+        assert_eq!(with_group(&whole, Some("/g")), expected);
+        let without = with_group(&expected, None);
+        assert_eq!(without["properties"]["networkSecurityGroup"], Value::Null);
+    }
+}

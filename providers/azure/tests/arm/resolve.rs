@@ -1,0 +1,112 @@
+//! Looking up what a block names, and whether such machines can be had.
+
+use std::collections::BTreeMap;
+
+use meshvm_provider_api::{Effort, ErrorClass};
+use serde_json::json;
+
+use crate::ground::{Ground, counts, on_arm};
+
+#[test]
+fn the_newest_version_is_taken_and_what_a_plan_froze_is_not_looked_up_again() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let named = ground.named(&json!({}));
+        let provider = ground.open(&named).await;
+        let frozen = provider.prepare(&named, Effort::Look).await.unwrap();
+        let image = frozen.attributes["image"].as_str().unwrap();
+        assert_eq!(image, "debian:debian-12:12-gen2:0.20261010.10");
+        let calls = [
+            ("VirtualMachineImages.list", 1),
+            ("VirtualMachineImages.get", 1),
+        ];
+        assert_eq!(ground.calls(), counts(&calls));
+        let again = provider.prepare(&frozen, Effort::Look).await.unwrap();
+        assert_eq!(again, frozen);
+        assert_eq!(ground.calls(), counts(&[]));
+    });
+}
+
+#[test]
+fn what_cannot_be_had_is_told_before_anything_is_made() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        ground.arm.make("other", &json!({}));
+        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
+        use Effort::Look;
+        use ErrorClass::{Capacity, Invalid, NotFound};
+        let image = |sku: &str| json!({"publisher": "Debian", "offer": "debian-12", "sku": sku});
+        for (change, effort, class, what) in [
+            (json!({"image": image("none")}), Look, NotFound, "none"),
+            (
+                json!({"resourceGroup": "none", "subnet": "net/default"}),
+                one(),
+                NotFound,
+                "none",
+            ),
+            (json!({"subnet": "net/none"}), one(), NotFound, "net/none"),
+            (
+                json!({"networkSecurityGroup": "none"}),
+                one(),
+                NotFound,
+                "none",
+            ),
+            (
+                json!({"networkSecurityGroup": "far"}),
+                one(),
+                Invalid,
+                "northeurope",
+            ),
+            (
+                json!({"vmSize": "Standard_None"}),
+                one(),
+                NotFound,
+                "Standard_None",
+            ),
+            (json!({"image": image("12-arm64")}), one(), Invalid, "Arm64"),
+            (json!({"image": image("12")}), one(), Invalid, "V1"),
+            (
+                json!({"vmSize": "Standard_M8ms"}),
+                one(),
+                Invalid,
+                "trusted",
+            ),
+            (
+                json!({"vmSize": "Standard_D2as_v5", "zones": ["1", "3"]}),
+                one(),
+                Capacity,
+                "zone 3",
+            ),
+        ] {
+            let named = ground.named(&change);
+            let provider = ground.open(&named).await;
+            let error = provider.prepare(&named, effort).await.unwrap_err();
+            assert_eq!(error.class, class, "{change}: {error}");
+            assert!(error.message.contains(what), "{change}: {}", error.message);
+        }
+        ground.arm.behave(|now| now.cores = 3);
+        let named = ground.named(&json!({}));
+        let provider = ground.open(&named).await;
+        let error = provider.prepare(&named, one()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Quota, "{error}");
+        assert!(error.message.contains("2 of 3"), "{}", error.message);
+        let machines = ground.arm.machines();
+        assert_eq!(machines.len(), 1, "nothing was made");
+    });
+}
+
+#[test]
+fn a_subnet_that_is_full_is_told() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        // Of eight addresses five are Azure's own.
+        let template = ground.template(&json!({"subnet": "net/tiny"})).await;
+        let provider = ground.open(&template).await;
+        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
+        provider.prepare(&template, one()).await.unwrap();
+        ground.make(&template, 3).await;
+        let error = provider.prepare(&template, one()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Capacity);
+        assert!(error.message.contains("net/tiny"), "{}", error.message);
+    });
+}

@@ -1,0 +1,87 @@
+//! A fleet's own security group comes and goes with the fleet, wherever a run is killed.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use meshvm_ec2::{Halt, Manners, xml};
+use serde_json::json;
+
+use super::ground::{Ground, REGION, member};
+
+/// How long the program may take to come to a call.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Returns the names of groups that are not the networks' own.
+fn groups(ground: &Ground) -> Vec<String> {
+    let call = [
+        ("Action", "DescribeSecurityGroups"),
+        ("Version", "2016-11-15"),
+    ];
+    let answer = ground.ask("ec2", REGION, &call);
+    let names = xml::texts(&answer, "groupName").into_iter();
+    let names = names.filter(|name| name.starts_with("meshvm-"));
+    names.map(str::to_owned).collect()
+}
+
+/// Runs a command until it comes to a call, and kills it there; says whether it came there.
+fn killed_at(ground: &Ground, line: &[&str], halt: Halt) -> bool {
+    ground.proxy.halt(Some(halt));
+    let mut command = ground.command(line);
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut run = command.spawn().unwrap();
+    let begun = Instant::now();
+    let ended = loop {
+        if ground.proxy.is_halted() {
+            break None;
+        }
+        if let Some(status) = run.try_wait().unwrap() {
+            break Some(status);
+        }
+        assert!(begun.elapsed() < PATIENCE, "{line:?} {halt:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    run.kill().ok();
+    run.wait().unwrap();
+    ground.proxy.halt(None);
+    if let Some(status) = ended {
+        assert_eq!(status.code(), Some(0), "{line:?} {halt:?}");
+    }
+    ended.is_none()
+}
+
+#[test]
+fn killed_at_any_call_a_fleet_has_one_group_and_a_fleet_that_is_gone_has_none() {
+    let mut kills = 0;
+    for change in 1.. {
+        let mut came_there = false;
+        for is_done in [false, true] {
+            let ground = Ground::new(Manners::default());
+            let owned = json!({"ports": [8080, 15021], "from": ["10.0.0.0/8"]});
+            let block = json!({
+                "zones": ["eu-west-1a"],
+                "securityGroup": {"owned": owned},
+            });
+            ground.write(&BTreeMap::from([("web", member("web", 1, &block))]));
+            let halt = Halt { change, is_done };
+
+            let made = killed_at(&ground, &["apply", "-y"], halt);
+            ground.meshvm("apply -y").exits(0);
+            assert_eq!(groups(&ground), ["meshvm-shop-web"], "{halt:?}");
+            assert_eq!(ground.instances().len(), 1, "{halt:?}");
+            ground.meshvm("plan --detailed-exitcode").exits(0);
+
+            let ended = killed_at(&ground, &["destroy", "-y"], halt);
+            ground.meshvm("destroy -y").exits(0);
+            assert_eq!(ground.instances(), [], "{halt:?}");
+            assert_eq!(groups(&ground), [""; 0], "{halt:?}");
+            came_there |= made || ended;
+            kills += u32::from(made) + u32::from(ended);
+        }
+        if !came_there {
+            break;
+        }
+    }
+    // The group, what it lets in, the machine; the machine's end, and the group's.
+    assert!(kills >= 10, "{kills} kills");
+}

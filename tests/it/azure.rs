@@ -1,0 +1,8 @@
+//! The program on a double of Azure Resource Manager.
+
+mod adopt;
+mod crash;
+mod figures;
+mod ground;
+mod kill;
+mod stack;

@@ -1,0 +1,210 @@
+//! What the program tells of a cluster before it does anything, and of machines that enter themselves.
+
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::ground::{Ground, NAMESPACE};
+use super::program::{FILE, names, run};
+use crate::support::program::Sandbox;
+
+/// The file with a fleet whose machines enter themselves.
+fn by_themselves() -> String {
+    FILE.replace(
+        "      serviceAccount: web\n",
+        "      serviceAccount: web\n      autoRegister: true\n",
+    )
+    .replace(
+        "    membership:\n",
+        "    rollout: {readyTimeout: 2s}\n    membership:\n",
+    )
+}
+
+/// Makes the entry of a sidecar that connects, as the control plane does.
+async fn register(ground: &Ground, address: &str) {
+    ground
+        .create(json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+            "metadata": {
+                "name": format!("web-{address}"), "namespace": NAMESPACE,
+                "annotations": {"istio.io/autoRegistrationGroup": "web"},
+            },
+            "spec": {"address": address, "labels": {"app": "web"}},
+        }))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_that_register_by_themselves_are_waited_for_and_found_by_their_addresses() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(&by_themselves());
+    let stopped = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(
+        stopped.all().contains("has no entry in the mesh"),
+        "{}",
+        stopped.all()
+    );
+    let status = async || {
+        let status = run(&ground, &sandbox, "status --format json").await;
+        status.exits(0).json()["status"].clone()
+    };
+    let machines = status().await["fleets"]["web"]["machines"].clone();
+    for machine in machines.as_array().unwrap() {
+        assert_eq!(machine["mesh"]["state"], "unknown");
+        register(&ground, machine["address"].as_str().unwrap()).await;
+    }
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let machine = &status().await["fleets"]["web"]["machines"][0];
+    assert_eq!(machine["mesh"]["state"], "registered");
+    run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
+
+    register(&ground, "10.99.99.99").await;
+    assert_eq!(status().await["stale"], json!(["web-10.99.99.99"]));
+
+    // That meshvm made no entries is what the file asked for until now, and no drift.
+    sandbox.write("meshvm.yaml", FILE);
+    run(&ground, &sandbox, "plan --refresh-only --detailed-exitcode")
+        .await
+        .exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saved_plan_is_out_of_date_when_machines_would_be_told_something_else() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    run(&ground, &sandbox, "plan --out plan.json")
+        .await
+        .exits(0);
+    let mesh = json!({"data": {"mesh": "trustDomain: other.example\n"}});
+    ground
+        .api("v1", "ConfigMap", Some("istio-system"))
+        .patch("istio", &PatchParams::default(), &Patch::Merge(&mesh))
+        .await
+        .unwrap();
+    let refused = run(&ground, &sandbox, "apply plan.json").await.exits(4);
+    assert!(
+        refused.stderr.contains("defaultConfig, trustDomain"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(names(&ground, "v1", "ServiceAccount").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_may_not_delete_everything_deletes_nothing() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let machines = sandbox.cloud().machines().unwrap();
+    // The role of whoever applies is taken away; looking is left.
+    for (kind, namespace) in [
+        ("RoleBinding", Some(NAMESPACE)),
+        ("ClusterRoleBinding", None),
+    ] {
+        let api = ground.api("rbac.authorization.k8s.io/v1", kind, namespace);
+        api.delete("meshvm-apply-user", &Default::default())
+            .await
+            .ok();
+    }
+    let refused = run(&ground, &sandbox, "destroy -y").await.exits(1);
+    assert!(refused.stderr.contains("MV103"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("delete workloadentries"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(sandbox.cloud().machines().unwrap(), machines);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_mesh_from_being_read_has_a_code_and_a_place() {
+    let ground = Ground::new().await;
+    // The documented role reads the ConfigMaps of one control plane only.
+    ground
+        .create(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "config"},
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}],
+        }))
+        .await;
+    ground
+        .create(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "config"},
+            "subjects": [{"kind": "ServiceAccount", "name": "meshvm", "namespace": "ops"}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "config"},
+        }))
+        .await;
+    for (setting, code, field) in [
+        ("revision: canary", "MV207", "mesh.kubernetes.revision"),
+        (
+            "istioNamespace: vm",
+            "MV207",
+            "mesh.kubernetes.istioNamespace",
+        ),
+        ("context: nowhere", "MV104", "mesh.kubernetes.context"),
+    ] {
+        let mesh = match setting.starts_with("context") {
+            true => setting.to_owned(),
+            false => format!("context: lab, {setting}"),
+        };
+        let sandbox = Sandbox::with(&FILE.replace("context: lab", &mesh));
+        let line = "validate --online --sarif found.sarif --format json";
+        let refused = run(&ground, &sandbox, line).await.exits(1);
+        let found = &refused.json()["error"]["diagnostics"][0];
+        assert_eq!(found["code"], code, "{setting}");
+        assert_eq!(found["place"]["field"], field, "{setting}");
+        let log: Value = serde_json::from_str(&sandbox.read("found.sarif")).unwrap();
+        assert_eq!(log["runs"][0]["results"][0]["ruleId"], code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_object_of_somebody_else_is_told_with_its_place() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    for (version, kind, name, spec) in [
+        ("v1", "ServiceAccount", "web", Value::Null),
+        (
+            "networking.istio.io/v1",
+            "ServiceEntry",
+            "outside",
+            json!({"hosts": ["a.example"], "ports": [{"name": "tls", "number": 1, "protocol": "TLS"}]}),
+        ),
+    ] {
+        let mut object = json!({
+            "apiVersion": version, "kind": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+        });
+        if !spec.is_null() {
+            object["spec"] = spec;
+        }
+        ground.create(object).await;
+    }
+    for line in [
+        "validate --online --format json",
+        "plan --out plan.json --format json",
+    ] {
+        let refused = run(&ground, &sandbox, line).await.exits(1).json();
+        let diagnostics = refused["error"]["diagnostics"].as_array().unwrap().clone();
+        let mut found: Vec<(&Value, &Value)> = diagnostics
+            .iter()
+            .map(|found| (&found["code"], &found["place"]["field"]))
+            .collect();
+        found.sort_by_key(|(_, field)| field.to_string());
+        let fields: Vec<&Value> = found.iter().map(|(_, field)| *field).collect();
+        assert_eq!(
+            fields,
+            [
+                "fleets.outside.external",
+                "fleets.web.membership.serviceAccount"
+            ],
+            "{line}"
+        );
+        assert!(found.iter().all(|(code, _)| *code == "MV102"), "{line}");
+    }
+    assert!(!sandbox.path("plan.json").exists());
+}

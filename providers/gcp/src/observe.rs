@@ -1,0 +1,113 @@
+//! Lists machines, in pages and never one by one.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+use google_cloud_compute_v1::model::Instance;
+use meshvm_provider_api::{Labels, Machine, MachineId, ProviderError, labels};
+
+use crate::client::Client;
+use crate::machine;
+use crate::policy::Action;
+
+/// The most machines of a page
+/// (<https://cloud.google.com/compute/docs/reference/rest/v1/instances/aggregatedList>).
+const PAGE: u32 = 500;
+/// How many ids one listing asks for: they share one address line.
+const IDS: usize = 100;
+
+/// Which instances to list.
+#[derive(Clone, Debug)]
+pub(crate) enum Which {
+    /// Those with a label.
+    Labelled(&'static str, String),
+    /// Those that have all of these labels, whatever their values.
+    Having(Vec<String>),
+    /// Those of these ids that exist.
+    Ids(Vec<String>),
+}
+
+impl Which {
+    /// Returns what ids of machines ask for.
+    pub fn machines(ids: &[MachineId]) -> Self {
+        let ids: BTreeSet<&MachineId> = ids.iter().collect();
+        // What is no number is no id of this cloud's, and would spoil the filter for the others.
+        let ids = ids.into_iter().map(|id| id.0.clone());
+        Self::Ids(ids.filter(|id| id.parse::<u64>().is_ok()).collect())
+    }
+
+    /// Returns the machines that have labels of these names.
+    pub fn having(labels: &Labels) -> Self {
+        Self::Having(labels.keys().cloned().collect())
+    }
+
+    /// Returns the machines that a stack owns.
+    pub fn stack(stack: &str) -> Self {
+        Self::Labelled(labels::STACK, stack.to_owned())
+    }
+
+    /// Returns the filters of each listing that it takes.
+    fn filters(&self) -> Vec<String> {
+        match self {
+            Self::Labelled(key, value) => vec![format!("labels.{key} = \"{value}\"")],
+            Self::Having(keys) => {
+                let each = keys.iter().map(|key| format!("(labels.{key}:*)"));
+                vec![each.collect::<Vec<_>>().join(" AND ")]
+            }
+            Self::Ids(ids) => ids
+                .chunks(IDS)
+                .map(|ids| {
+                    let ids = ids.iter().map(|id| format!("(id = {id})"));
+                    ids.collect::<Vec<_>>().join(" OR ")
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Lists instances of the scope's region in whatever state.
+pub(crate) async fn instances(
+    client: &Client,
+    which: &Which,
+) -> Result<Vec<Instance>, ProviderError> {
+    let listings = which.filters().into_iter();
+    let found = try_join_all(listings.map(|filter| pages(client, filter))).await?;
+    let prefix = format!("{}-", client.apis.region);
+    let mut seen = BTreeSet::new();
+    let mut instances: Vec<Instance> = found.into_iter().flatten().collect();
+    // A project is listed as a whole: what stands in another region is another scope's.
+    instances.retain(|it| machine::zone(it).starts_with(&prefix) && seen.insert(it.id));
+    Ok(instances)
+}
+
+async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, ProviderError> {
+    let mut found = Vec::new();
+    let mut next = String::new();
+    let apis = &client.apis;
+    loop {
+        let page = client
+            .send(Action::AggregatedListInstances, || {
+                let call = apis.instances.aggregated_list().set_project(&apis.project);
+                call.set_filter(&filter)
+                    .set_max_results(PAGE)
+                    .set_page_token(&next)
+                    .send()
+            })
+            .await?;
+        let zones = page.items.into_values();
+        found.extend(zones.flat_map(|zone| zone.instances));
+        next = page.next_page_token.unwrap_or_default();
+        if next.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Lists machines, with all that drift is judged by.
+pub(crate) async fn machines(
+    client: &Client,
+    which: &Which,
+) -> Result<Vec<Machine>, ProviderError> {
+    let instances = instances(client, which).await?;
+    Ok(instances.iter().filter_map(machine::of).collect())
+}

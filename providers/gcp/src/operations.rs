@@ -1,0 +1,126 @@
+//! Waits for operations, and asks each for its real result.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use google_cloud_compute_v1::model::{Operation, operation::Status};
+use meshvm_provider_api::{ErrorClass, ProviderError};
+
+use crate::client::Client;
+use crate::error;
+use crate::policy::Action;
+
+/// How many operations one listing asks for: their names share one address line.
+const AT_ONCE: usize = 50;
+/// The first wait between two looks, and the longest.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(5);
+/// How many looks many operations may take, some ten minutes: stopping may take that long.
+const LOOKS: u32 = 120;
+/// How often one operation is waited for, up to two minutes each.
+const WAITS: u32 = 60;
+
+/// Waits until an operation is done, and returns it whatever its result is.
+///
+/// # Errors
+/// Those of the calls, and `Unavailable` when it does not end.
+pub(crate) async fn done(
+    client: &Client,
+    zone: &str,
+    mut operation: Operation,
+) -> Result<Operation, ProviderError> {
+    for _ in 0..WAITS {
+        if operation.status == Some(Status::Done) {
+            return Ok(operation);
+        }
+        let name = operation.name.clone().unwrap_or_default();
+        let apis = &client.apis;
+        operation = client
+            .send(Action::WaitOperation, || {
+                let call = apis.operations.wait().set_project(&apis.project);
+                call.set_zone(zone).set_operation(&name).send()
+            })
+            .await?;
+    }
+    Err(endless(&operation.name.unwrap_or_default()))
+}
+
+/// Waits until operations of machines are done, and returns the first error, once all are.
+///
+/// # Errors
+/// That of the first that failed; those of the calls.
+pub(crate) async fn all(
+    client: &Client,
+    started: Vec<(String, Operation)>,
+) -> Result<(), ProviderError> {
+    if let [(zone, operation)] = started.as_slice() {
+        let done = done(client, zone, operation.clone()).await?;
+        return error::result(done).map(drop);
+    }
+    let mut failed = None;
+    let mut waits: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (zone, operation) in started {
+        match settled(operation, &mut failed) {
+            None => {}
+            Some(name) => waits.entry(zone).or_default().push(name),
+        }
+    }
+    let mut pause = FIRST;
+    for _ in 0..LOOKS {
+        waits.retain(|_, names| !names.is_empty());
+        if waits.is_empty() {
+            return failed.map_or(Ok(()), Err);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST);
+        for (zone, names) in &mut waits {
+            let mut left = Vec::new();
+            for some in names.chunks(AT_ONCE) {
+                for operation in list(client, zone, some).await? {
+                    left.extend(settled(operation, &mut failed));
+                }
+            }
+            *names = left;
+        }
+    }
+    let first = waits.into_values().flatten().next();
+    Err(endless(&first.unwrap_or_default()))
+}
+
+/// Returns the name of an operation that is not done; keeps the error of one that failed.
+fn settled(operation: Operation, failed: &mut Option<ProviderError>) -> Option<String> {
+    if operation.status != Some(Status::Done) {
+        return operation.name;
+    }
+    if let Err(error) = error::result(operation)
+        && failed.is_none()
+    {
+        *failed = Some(error);
+    }
+    None
+}
+
+async fn list(
+    client: &Client,
+    zone: &str,
+    names: &[String],
+) -> Result<Vec<Operation>, ProviderError> {
+    let names = names.iter().map(|name| format!("(name = \"{name}\")"));
+    let filter = names.collect::<Vec<_>>().join(" OR ");
+    let apis = &client.apis;
+    let page = client
+        .send(Action::ListOperations, || {
+            let call = apis.operations.list().set_project(&apis.project);
+            call.set_zone(zone)
+                .set_filter(&filter)
+                .set_max_results(AT_ONCE as u32)
+                .send()
+        })
+        .await?;
+    Ok(page.items)
+}
+
+fn endless(name: &str) -> ProviderError {
+    let message = format!("operation {name} does not end");
+    ProviderError::new(ErrorClass::Unavailable, message)
+}

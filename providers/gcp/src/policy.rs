@@ -1,0 +1,198 @@
+//! The calls that are made, and the least role that allows them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+/// A call to Compute Engine's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Lists machines of all zones.
+    AggregatedListInstances,
+    /// Lists machines of one zone.
+    ListInstances,
+    /// Looks at one machine.
+    GetInstance,
+    /// Makes machines.
+    BulkInsert,
+    /// Deletes a machine.
+    DeleteInstance,
+    /// Starts a machine.
+    StartInstance,
+    /// Stops a machine whose type changes.
+    StopInstance,
+    /// Sets all labels of a machine.
+    SetLabels,
+    /// Sets all network tags of a machine.
+    SetTags,
+    /// Sets all metadata of a machine.
+    SetMetadata,
+    /// Changes the type of a machine.
+    SetMachineType,
+    /// Changes whether a machine may be deleted.
+    SetDeletionProtection,
+    /// Waits for one operation.
+    WaitOperation,
+    /// Looks at many operations.
+    ListOperations,
+    /// Finds an image by its name.
+    GetImage,
+    /// Finds the newest image of a family.
+    GetImageFromFamily,
+    /// Tells the zones of a region and what is left of its quotas.
+    GetRegion,
+    /// Tells the architectures of types.
+    AggregatedListMachineTypes,
+    /// Tells that a subnetwork is there.
+    GetSubnetwork,
+    /// Tells that the credentials reach the project.
+    GetProject,
+}
+
+/// Every call that is made.
+pub const ACTIONS: [Action; 20] = [
+    Action::AggregatedListInstances,
+    Action::ListInstances,
+    Action::GetInstance,
+    Action::BulkInsert,
+    Action::DeleteInstance,
+    Action::StartInstance,
+    Action::StopInstance,
+    Action::SetLabels,
+    Action::SetTags,
+    Action::SetMetadata,
+    Action::SetMachineType,
+    Action::SetDeletionProtection,
+    Action::WaitOperation,
+    Action::ListOperations,
+    Action::GetImage,
+    Action::GetImageFromFamily,
+    Action::GetRegion,
+    Action::AggregatedListMachineTypes,
+    Action::GetSubnetwork,
+    Action::GetProject,
+];
+
+impl Action {
+    /// Returns the call's name in its API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AggregatedListInstances => "instances.aggregatedList",
+            Self::ListInstances => "instances.list",
+            Self::GetInstance => "instances.get",
+            Self::BulkInsert => "instances.bulkInsert",
+            Self::DeleteInstance => "instances.delete",
+            Self::StartInstance => "instances.start",
+            Self::StopInstance => "instances.stop",
+            Self::SetLabels => "instances.setLabels",
+            Self::SetTags => "instances.setTags",
+            Self::SetMetadata => "instances.setMetadata",
+            Self::SetMachineType => "instances.setMachineType",
+            Self::SetDeletionProtection => "instances.setDeletionProtection",
+            Self::WaitOperation => "zoneOperations.wait",
+            Self::ListOperations => "zoneOperations.list",
+            Self::GetImage => "images.get",
+            Self::GetImageFromFamily => "images.getFromFamily",
+            Self::GetRegion => "regions.get",
+            Self::AggregatedListMachineTypes => "machineTypes.aggregatedList",
+            Self::GetSubnetwork => "subnetworks.get",
+            Self::GetProject => "projects.get",
+        }
+    }
+
+    /// Returns the permission that the call needs
+    /// (<https://cloud.google.com/compute/docs/access/iam-permissions>).
+    pub fn permission(self) -> &'static str {
+        match self {
+            Self::AggregatedListInstances | Self::ListInstances => "compute.instances.list",
+            Self::GetInstance => "compute.instances.get",
+            Self::BulkInsert => "compute.instances.create",
+            Self::DeleteInstance => "compute.instances.delete",
+            Self::StartInstance => "compute.instances.start",
+            Self::StopInstance => "compute.instances.stop",
+            Self::SetLabels => "compute.instances.setLabels",
+            Self::SetTags => "compute.instances.setTags",
+            Self::SetMetadata => "compute.instances.setMetadata",
+            Self::SetMachineType => "compute.instances.setMachineType",
+            Self::SetDeletionProtection => "compute.instances.setDeletionProtection",
+            Self::WaitOperation => "compute.zoneOperations.get",
+            Self::ListOperations => "compute.zoneOperations.list",
+            Self::GetImage => "compute.images.get",
+            Self::GetImageFromFamily => "compute.images.getFromFamily",
+            Self::GetRegion => "compute.regions.get",
+            Self::AggregatedListMachineTypes => "compute.machineTypes.list",
+            Self::GetSubnetwork => "compute.subnetworks.get",
+            Self::GetProject => "compute.projects.get",
+        }
+    }
+
+    /// Returns whether the call changes nothing, so that a lost reply lost nothing.
+    pub fn is_reading(self) -> bool {
+        match self {
+            Self::AggregatedListInstances
+            | Self::ListInstances
+            | Self::GetInstance
+            | Self::WaitOperation
+            | Self::ListOperations
+            | Self::GetImage
+            | Self::GetImageFromFamily
+            | Self::GetRegion
+            | Self::AggregatedListMachineTypes
+            | Self::GetSubnetwork
+            | Self::GetProject => true,
+            Self::BulkInsert
+            | Self::DeleteInstance
+            | Self::StartInstance
+            | Self::StopInstance
+            | Self::SetLabels
+            | Self::SetTags
+            | Self::SetMetadata
+            | Self::SetMachineType
+            | Self::SetDeletionProtection => false,
+        }
+    }
+}
+
+/// What making machines takes beside the call itself: their disks and their network.
+const MAKING: [&str; 5] = [
+    "compute.disks.create",
+    "compute.images.useReadOnly",
+    "compute.subnetworks.use",
+    "compute.instances.setServiceAccount",
+    "compute.networks.use",
+];
+
+/// Returns the least role that works, as `gcloud iam roles create --file` takes it.
+///
+/// Public addresses need `compute.subnetworks.useExternalIp` besides, machines with a service
+/// account `iam.serviceAccounts.actAs` on it: both are the user's to grant where they are meant.
+pub fn least() -> Value {
+    let calls = ACTIONS.into_iter().map(Action::permission);
+    let permissions: BTreeSet<&str> = calls.chain(MAKING).collect();
+    json!({
+        "title": "meshvm",
+        "description": "What meshvm needs to keep fleets of machines",
+        "stage": "GA",
+        "includedPermissions": permissions,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_has_a_permission_for_each_call() {
+        let role = least();
+        let permissions = role["includedPermissions"].as_array().unwrap();
+        for action in ACTIONS {
+            let permission = json!(action.permission());
+            assert!(permissions.contains(&permission), "{}", action.as_str());
+        }
+        assert!(
+            permissions
+                .iter()
+                .all(|it| it.as_str().unwrap().starts_with("compute."))
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! The half of the provider that talks to one scope.
+
+use async_trait::async_trait;
+use meshvm_provider_api::{
+    Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
+    Query, Scope, Template, Update, labels,
+};
+
+use crate::client::Client;
+use crate::observe::{self, Which};
+use crate::{create, delete, resolve, update};
+
+/// One scope: what some credentials reach of one project in one region.
+pub(crate) struct GcpProvider {
+    client: Client,
+    scope: Scope,
+}
+
+impl GcpProvider {
+    /// Makes the provider; sends nothing.
+    pub fn new(client: Client, scope: Scope) -> Self {
+        Self { client, scope }
+    }
+
+    fn check_scope(&self, template: &Template) -> Result<(), ProviderError> {
+        if template.scope == self.scope {
+            return Ok(());
+        }
+        let message = format!(
+            "{} asked for what belongs to {}",
+            self.scope, template.scope
+        );
+        Err(ProviderError::new(ErrorClass::Invalid, message))
+    }
+}
+
+#[async_trait]
+impl Provider for GcpProvider {
+    async fn observe(&self, query: &Query) -> Result<Vec<Machine>, ProviderError> {
+        let which = match query {
+            Query::Stack(stack) => Which::stack(stack),
+            Query::Machines(ids) => Which::machines(ids),
+            Query::Labelled(patterns) => Which::having(patterns),
+        };
+        let mut machines = observe::machines(&self.client, &which).await?;
+        if let Query::Labelled(patterns) = query {
+            // The cloud's filters know no pattern: it tells who has the labels at all.
+            let fits = |machine: &Machine, (key, pattern): (&String, &String)| {
+                let value = machine.labels.get(key);
+                value.is_some_and(|value| labels::fits(pattern, value))
+            };
+            machines.retain(|machine| patterns.iter().all(|label| fits(machine, label)));
+        }
+        Ok(machines)
+    }
+
+    async fn prepare(
+        &self,
+        template: &Template,
+        effort: Effort,
+    ) -> Result<Template, ProviderError> {
+        self.check_scope(template)?;
+        let template = resolve::template(&self.client, template).await?;
+        match effort {
+            Effort::Check(_) => resolve::check(&self.client, &template).await?,
+            // What a machine needs is made in its own call.
+            Effort::Look | Effort::Make => {}
+        }
+        Ok(template)
+    }
+
+    async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {
+        self.check_scope(&batch.template)?;
+        create::batch(&self.client, batch).await
+    }
+
+    async fn update(&self, update: &Update) -> Result<(), ProviderError> {
+        if let Some(template) = &update.template {
+            self.check_scope(template)?;
+        }
+        update::machines(&self.client, update).await
+    }
+
+    async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError> {
+        delete::machines(&self.client, stack, machines).await
+    }
+}

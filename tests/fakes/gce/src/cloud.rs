@@ -1,0 +1,283 @@
+//! One project: its machines, disks and operations, and what calls do to them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use crate::description::Call;
+use crate::manners::Manners;
+use crate::operations::{Effect, Operation};
+use crate::page::{Pages, Wanted};
+use crate::refusal::Refusal;
+use crate::things;
+
+/// What links of things begin with, whatever address clients reach them at.
+pub const ROOT: &str = "https://www.googleapis.com/compute/v1";
+
+/// One project.
+#[derive(Default)]
+pub struct Cloud {
+    pub manners: Manners,
+    pub instances: BTreeMap<u64, Value>,
+    pub disks: BTreeMap<String, Value>,
+    pub operations: Vec<Operation>,
+    /// The operation that each request id began.
+    replies: HashMap<String, usize>,
+    /// How many listings still hide each machine.
+    pub hidden: BTreeMap<u64, u32>,
+    pages: Pages,
+    number: u64,
+    /// What shall fail in the end: by the call now at work.
+    pub later: Option<(u16, String)>,
+}
+
+/// A call, as it is answered.
+pub struct Asked<'a> {
+    pub call: &'a Call,
+    pub query: &'a BTreeMap<String, String>,
+    pub body: &'a Value,
+}
+
+impl Asked<'_> {
+    pub fn path(&self, name: &str) -> &str {
+        self.call
+            .path
+            .get(name)
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+}
+
+impl Cloud {
+    /// Returns a number that was never used.
+    pub fn next(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Answers a call that was found to be right.
+    ///
+    /// # Errors
+    /// What the cloud would refuse it for.
+    pub fn answer(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        self.tick();
+        let id = asked.query.get("requestId").cloned();
+        if let Some(&known) = id.as_ref().and_then(|id| self.replies.get(id)) {
+            return Ok(self.operations[known].body.clone());
+        }
+        let before = self.operations.len();
+        let answer = self.dispatch(asked)?;
+        if let Some(id) = id
+            && self.operations.len() > before
+        {
+            self.replies.insert(id, before);
+        }
+        Ok(answer)
+    }
+
+    fn dispatch(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let project = asked.path("project").to_owned();
+        let zone = asked.path("zone");
+        if !zone.is_empty() && things::zones().all(|known| known != zone) {
+            let address = format!("projects/{project}/zones/{zone}");
+            return Err(Refusal::not_found(&address));
+        }
+        let missing = |kind: &str, name: &str| {
+            Refusal::not_found(&format!("projects/{project}/{kind}/{name}"))
+        };
+        match asked.call.method.name.as_str() {
+            "instances.aggregatedList" => self.aggregated(asked),
+            "instances.list" => self.list(asked),
+            "instances.get" => {
+                let id = self.find(asked, "instance")?;
+                Ok(self.instances[&id].clone())
+            }
+            "instances.insert" => self.insert(asked),
+            "instances.bulkInsert" => self.bulk_insert(asked),
+            "instances.delete" => self.delete(asked),
+            "instances.start" => self.start(asked),
+            "instances.stop" => self.stop(asked),
+            "instances.setLabels" => self.set_labels(asked),
+            "instances.setTags" => self.set_tags(asked),
+            "instances.setMetadata" => self.set_metadata(asked),
+            "instances.setMachineType" => self.set_machine_type(asked),
+            "instances.setDeletionProtection" => self.set_deletion_protection(asked),
+            "disks.get" => {
+                let name = asked.path("disk");
+                let disk = self.disks.get(name);
+                disk.cloned().ok_or_else(|| missing("disks", name))
+            }
+            "disks.list" => {
+                let all: Vec<Value> = self.disks.values().cloned().collect();
+                self.listed(asked, "compute#diskList", all)
+            }
+            "zoneOperations.get" => {
+                let at = self.operation(asked)?;
+                Ok(self.operations[at].body.clone())
+            }
+            "zoneOperations.wait" => {
+                let at = self.operation(asked)?;
+                self.finish(at);
+                Ok(self.operations[at].body.clone())
+            }
+            "zoneOperations.list" => {
+                let zone = asked.path("zone");
+                let all = self.operations.iter().filter(|it| it.zone == zone);
+                let all: Vec<Value> = all.map(|it| it.body.clone()).collect();
+                self.listed(asked, "compute#operationList", all)
+            }
+            "images.get" => {
+                let name = asked.path("image");
+                let found = things::image(ROOT, &project, |_, image| image == name);
+                found.ok_or_else(|| missing("global/images", name))
+            }
+            "images.getFromFamily" => {
+                let name = asked.path("family");
+                let found = things::image(ROOT, &project, |family, _| family == name);
+                found.ok_or_else(|| missing("global/images/family", name))
+            }
+            "regions.get" => {
+                let name = asked.path("region");
+                let used = self.instances.len();
+                let found = things::region(ROOT, &project, name, used, self.manners.quota);
+                found.ok_or_else(|| missing("regions", name))
+            }
+            "subnetworks.get" => {
+                let (region, name) = (asked.path("region"), asked.path("subnetwork"));
+                let found = things::subnetwork(ROOT, &project, region, name);
+                found.ok_or_else(|| missing("subnetworks", name))
+            }
+            "projects.get" => Ok(json!({
+                "kind": "compute#project",
+                "id": "1234",
+                "name": project,
+                "selfLink": format!("{ROOT}/projects/{project}"),
+            })),
+            "machineTypes.aggregatedList" => {
+                let all: Vec<Value> = things::zones()
+                    .flat_map(|zone| things::types(ROOT, &project, zone))
+                    .collect();
+                let (page, next) = self.cut(asked, all)?;
+                Ok(by_zone(
+                    "compute#machineTypeAggregatedList",
+                    "machineTypes",
+                    page,
+                    next,
+                ))
+            }
+            other => {
+                let message = format!("The double does not know what {other} does");
+                Err(Refusal::new(501, "notImplemented", message))
+            }
+        }
+    }
+
+    /// Lets time pass: every operation goes one step.
+    fn tick(&mut self) {
+        for at in 0..self.operations.len() {
+            if let Some(effect) = self.operations[at].step() {
+                self.apply(effect);
+            }
+        }
+    }
+
+    /// Ends an operation.
+    pub fn finish(&mut self, at: usize) {
+        while !self.operations[at].is_done() {
+            if let Some(effect) = self.operations[at].step() {
+                self.apply(effect);
+            }
+        }
+    }
+
+    fn operation(&self, asked: &Asked<'_>) -> Result<usize, Refusal> {
+        let (zone, name) = (asked.path("zone"), asked.path("operation"));
+        let mut all = self.operations.iter();
+        let found =
+            all.position(|it| it.zone == zone && (it.name == name || it.body["id"] == name));
+        found.ok_or_else(|| Refusal::not_found(&format!("zones/{zone}/operations/{name}")))
+    }
+
+    /// Begins an operation on a machine.
+    pub fn begin(&mut self, asked: &Asked<'_>, kind: &str, target: &str, effect: Effect) -> usize {
+        let (project, zone) = (asked.path("project"), asked.path("zone"));
+        let number = self.next();
+        let mut operation = Operation::new(ROOT, project, zone, number, kind, target);
+        operation.left = self.manners.slow;
+        operation.effect = effect;
+        if let Some((status, reason)) = self.later.take() {
+            operation.fails(status, &reason, "It failed on purpose.");
+        }
+        self.operations.push(operation);
+        self.operations.len() - 1
+    }
+
+    fn cut(
+        &mut self,
+        asked: &Asked<'_>,
+        all: Vec<Value>,
+    ) -> Result<(Vec<Value>, Option<String>), Refusal> {
+        let wanted = Wanted {
+            what: format!("{} {}", asked.call.method.name, asked.path("zone")),
+            query: asked.query,
+            most: self.manners.page,
+        };
+        self.pages.cut(&wanted, all)
+    }
+
+    /// Returns a page of a list.
+    pub fn listed(
+        &mut self,
+        asked: &Asked<'_>,
+        kind: &str,
+        all: Vec<Value>,
+    ) -> Result<Value, Refusal> {
+        let (page, next) = self.cut(asked, all)?;
+        let mut answer = json!({"kind": kind, "id": "list", "items": page});
+        if let Some(next) = next {
+            answer["nextPageToken"] = json!(next);
+        }
+        Ok(answer)
+    }
+
+    fn aggregated(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let all = self.visible();
+        let (page, next) = self.cut(asked, all)?;
+        Ok(by_zone(
+            "compute#instanceAggregatedList",
+            "instances",
+            page,
+            next,
+        ))
+    }
+}
+
+/// Sorts things by their zones, as aggregated lists have them; a zone without says so.
+fn by_zone(kind: &str, name: &str, page: Vec<Value>, next: Option<String>) -> Value {
+    let mut items = serde_json::Map::new();
+    for zone in things::zones() {
+        let key = format!("zones/{zone}");
+        let warning = json!({
+            "code": "NO_RESULTS_ON_PAGE",
+            "message": format!("There are no results for scope '{key}' on this page."),
+            "data": [{"key": "scope", "value": key}],
+        });
+        items.insert(key, json!({"warning": warning}));
+    }
+    for thing in page {
+        let zone = thing["zone"].as_str().unwrap_or_default();
+        let zone = zone.rsplit('/').next().unwrap_or_default();
+        let scope = &mut items[&format!("zones/{zone}")];
+        if scope[name].is_null() {
+            *scope = json!({ name: [] });
+        }
+        if let Some(list) = scope[name].as_array_mut() {
+            list.push(thing);
+        }
+    }
+    let mut answer = json!({"kind": kind, "id": "list", "items": items});
+    if let Some(next) = next {
+        answer["nextPageToken"] = json!(next);
+    }
+    answer
+}

@@ -1,0 +1,144 @@
+//! Google's description of the API: which calls there are.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use crate::refusal::Refusal;
+
+/// The version of the client that `tests/fakes/gce/discovery` installs.
+const VERSION: &str = "2.202.0";
+
+static API: LazyLock<Api> = LazyLock::new(Api::read);
+
+fn folder() -> PathBuf {
+    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => PathBuf::from(home).join(".cache"),
+        (None, None) => PathBuf::from("/var/cache"),
+    };
+    cache.join("meshvm/gce").join(VERSION)
+}
+
+/// Returns where the description of the API is.
+pub fn description() -> PathBuf {
+    folder().join("compute.v1.json")
+}
+
+/// Returns the Python that has Google's client.
+pub fn python() -> PathBuf {
+    folder().join("bin/python")
+}
+
+/// The API, as it describes itself.
+pub struct Api {
+    pub schemas: Map<String, Value>,
+    /// Parameters that every call takes.
+    pub common: Map<String, Value>,
+    methods: Vec<Method>,
+}
+
+/// One call of the API.
+pub struct Method {
+    /// Its name, such as `instances.bulkInsert`.
+    pub name: String,
+    verb: String,
+    path: Regex,
+    pub parameters: Map<String, Value>,
+    /// The schema of its body.
+    pub body: Option<String>,
+}
+
+impl Method {
+    /// Returns whether it changes nothing.
+    pub fn is_reading(&self) -> bool {
+        self.verb == "GET" || self.name.ends_with(".wait")
+    }
+}
+
+/// A call, taken apart.
+pub struct Call {
+    pub method: &'static Method,
+    pub path: BTreeMap<String, String>,
+}
+
+impl Api {
+    /// Returns the API.
+    pub fn get() -> &'static Self {
+        &API
+    }
+
+    fn read() -> Self {
+        let file = description();
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
+            let file = file.display();
+            panic!("{file}: {error}: run `tests/fakes/gce/discovery`, which gets it")
+        });
+        let mut whole: Value = serde_json::from_str(&text).expect("a description is JSON");
+        let mut methods = Vec::new();
+        for (resource, it) in take(&mut whole, "resources") {
+            for (name, method) in it["methods"].as_object().into_iter().flatten() {
+                methods.push(Method {
+                    name: format!("{resource}.{name}"),
+                    verb: text_of(&method["httpMethod"]),
+                    path: pattern(&text_of(&method["flatPath"])),
+                    parameters: method["parameters"]
+                        .as_object()
+                        .cloned()
+                        .unwrap_or_default(),
+                    body: method["request"]["$ref"].as_str().map(str::to_owned),
+                });
+            }
+        }
+        Self {
+            schemas: take(&mut whole, "schemas"),
+            common: take(&mut whole, "parameters"),
+            methods,
+        }
+    }
+
+    /// Finds the call of a request.
+    ///
+    /// # Errors
+    /// When the API has no such call.
+    pub fn route(&'static self, verb: &str, path: &str) -> Result<Call, Refusal> {
+        let unknown = || Refusal::new(404, "notFound", format!("There is no {verb} {path}"));
+        let path = path.strip_prefix("/compute/v1/").ok_or_else(unknown)?;
+        let fits = self.methods.iter().filter(|method| method.verb == verb);
+        let found = fits.filter_map(|method| Some((method, method.path.captures(path)?)));
+        // `instances/{instance}` fits what `instances/bulkInsert` names exactly.
+        let (method, groups) = found
+            .min_by_key(|(method, _)| method.path.captures_len())
+            .ok_or_else(unknown)?;
+        let path = method.path.capture_names().flatten();
+        let path = path.map(|name| (name.to_owned(), groups[name].to_owned()));
+        Ok(Call {
+            path: path.collect(),
+            method,
+        })
+    }
+}
+
+fn take(whole: &mut Value, name: &str) -> Map<String, Value> {
+    match whole[name].take() {
+        Value::Object(map) => map,
+        other => panic!("a description has {name}, not {other}"),
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Makes a pattern of a path such as `projects/{project}/zones/{zone}`.
+fn pattern(path: &str) -> Regex {
+    let parts = path.split('/').map(|part| match part.strip_prefix('{') {
+        Some(name) => format!("(?P<{}>[^/]+)", name.trim_end_matches('}')),
+        None => regex::escape(part),
+    });
+    let path = parts.collect::<Vec<_>>().join("/");
+    Regex::new(&format!("^{path}$")).expect("a path makes a pattern")
+}

@@ -1,0 +1,131 @@
+//! What there is from the beginning: regions, zones, types, images, networks.
+
+use serde_json::{Value, json};
+
+/// The regions, with their zones.
+pub const REGIONS: [(&str, &[&str]); 2] = [
+    (
+        "europe-west1",
+        &["europe-west1-b", "europe-west1-c", "europe-west1-d"],
+    ),
+    ("us-east1", &["us-east1-b", "us-east1-c"]),
+];
+
+const TYPES: [(&str, &str, u32); 5] = [
+    ("e2-small", "X86_64", 2),
+    ("e2-medium", "X86_64", 2),
+    ("n2-standard-2", "X86_64", 2),
+    ("t2a-standard-1", "ARM64", 1),
+    ("c4a-standard-1", "ARM64", 1),
+];
+
+/// Images: project, family, name, architecture; the last of a family is its newest.
+const IMAGES: [(&str, &str, &str, &str); 3] = [
+    (
+        "debian-cloud",
+        "debian-12",
+        "debian-12-bookworm-v20260901",
+        "X86_64",
+    ),
+    (
+        "debian-cloud",
+        "debian-13",
+        "debian-13-trixie-v20260901",
+        "X86_64",
+    ),
+    (
+        "debian-cloud",
+        "debian-12-arm64",
+        "debian-12-bookworm-arm64-v20260901",
+        "ARM64",
+    ),
+];
+
+/// The subnetworks of each region, with their networks.
+const SUBNETWORKS: [(&str, &str); 2] = [("default", "default"), ("vms", "acme")];
+
+/// Returns all zones.
+pub fn zones() -> impl Iterator<Item = &'static str> {
+    REGIONS.iter().flat_map(|(_, zones)| zones.iter().copied())
+}
+
+/// Returns the machine types of a zone.
+pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
+    let types = TYPES
+        .iter()
+        .enumerate()
+        .map(|(index, (name, architecture, cpus))| {
+            json!({
+                "kind": "compute#machineType",
+                "id": (1000 + index).to_string(),
+                "name": name,
+                "architecture": architecture,
+                "guestCpus": cpus,
+                "memoryMb": cpus * 2048,
+                "zone": zone,
+                "selfLink": format!("{root}/projects/{project}/zones/{zone}/machineTypes/{name}"),
+            })
+        });
+    types.collect()
+}
+
+/// Returns whether there is such a machine type.
+pub fn is_type(name: &str) -> bool {
+    TYPES.iter().any(|(known, _, _)| *known == name)
+}
+
+/// Finds an image of a project.
+pub fn image(root: &str, project: &str, is_it: impl Fn(&str, &str) -> bool) -> Option<Value> {
+    let mut found = IMAGES.iter().rev();
+    let (_, family, name, architecture) =
+        found.find(|(of, family, name, _)| *of == project && is_it(family, name))?;
+    Some(json!({
+        "kind": "compute#image",
+        "id": "5000",
+        "name": name,
+        "family": family,
+        "architecture": architecture,
+        "status": "READY",
+        "diskSizeGb": "10",
+        "selfLink": format!("{root}/projects/{project}/global/images/{name}"),
+    }))
+}
+
+/// Finds a region, with its quotas.
+pub fn region(root: &str, project: &str, name: &str, used: usize, most: usize) -> Option<Value> {
+    let (_, zones) = REGIONS.iter().find(|(known, _)| *known == name)?;
+    let zones = zones
+        .iter()
+        .map(|zone| format!("{root}/projects/{project}/zones/{zone}"));
+    Some(json!({
+        "kind": "compute#region",
+        "id": "100",
+        "name": name,
+        "status": "UP",
+        "zones": zones.collect::<Vec<_>>(),
+        "quotas": [
+            {"metric": "INSTANCES", "limit": most, "usage": used},
+            {"metric": "CPUS", "limit": most * 2, "usage": used * 2},
+        ],
+        "selfLink": format!("{root}/projects/{project}/regions/{name}"),
+    }))
+}
+
+/// Finds a subnetwork.
+pub fn subnetwork(root: &str, project: &str, region: &str, name: &str) -> Option<Value> {
+    let (_, network) = SUBNETWORKS.iter().find(|(known, _)| *known == name)?;
+    Some(json!({
+        "kind": "compute#subnetwork",
+        "id": "200",
+        "name": name,
+        "ipCidrRange": "10.128.0.0/14",
+        "network": format!("{root}/projects/{project}/global/networks/{network}"),
+        "region": format!("{root}/projects/{project}/regions/{region}"),
+        "selfLink": format!("{root}/projects/{project}/regions/{region}/subnetworks/{name}"),
+    }))
+}
+
+/// Returns whether there is such a network.
+pub fn is_network(name: &str) -> bool {
+    SUBNETWORKS.iter().any(|(_, network)| *network == name)
+}

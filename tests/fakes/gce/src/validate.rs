@@ -1,0 +1,211 @@
+//! Checks requests by the API's description of itself.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use crate::description::{Api, Call};
+use crate::refusal::Refusal;
+
+/// Parameters that Google's newer clients send and the description does not hold.
+const SYSTEM: [&str; 2] = ["$alt", "$apiVersion"];
+
+/// Checks a call: its path, its parameters and its body.
+///
+/// # Errors
+/// What the cloud would say of the first thing that is wrong.
+pub fn call(
+    api: &Api,
+    call: &Call,
+    query: &BTreeMap<String, String>,
+    body: Option<&Value>,
+) -> Result<(), Refusal> {
+    for (name, value) in &call.path {
+        parameter(name, value, &call.method.parameters[name])?;
+    }
+    for (name, value) in query {
+        let known = call.method.parameters.get(name).or(api.common.get(name));
+        match known {
+            Some(schema) => parameter(name, value, schema)?,
+            None if SYSTEM.contains(&name.as_str()) => {}
+            None => return Err(Refusal::invalid(format!("Unknown name \"{name}\""))),
+        }
+    }
+    for (name, schema) in &call.method.parameters {
+        let is_given = call.path.contains_key(name) || query.contains_key(name);
+        if schema["required"] == true && !is_given {
+            let message = format!("Required parameter: [{name}]");
+            return Err(Refusal::new(400, "required", message));
+        }
+    }
+    match (&call.method.body, body) {
+        (Some(schema), Some(body)) => {
+            let id = format!("compute.{}", call.method.name);
+            of_schema(api, schema, body, "resource", &id)
+        }
+        (None, None) => Ok(()),
+        (Some(_), None) => Err(Refusal::new(
+            400,
+            "required",
+            "Required field 'resource' not specified",
+        )),
+        (None, Some(_)) => Err(Refusal::invalid("This call takes no body")),
+    }
+}
+
+fn parameter(name: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
+    let wrong = |why: &str| {
+        Err(Refusal::invalid(format!(
+            "Invalid value for field '{name}': '{text}'. {why}"
+        )))
+    };
+    match schema["type"].as_str() {
+        Some("integer") => {
+            let Ok(number) = text.parse::<i64>() else {
+                return wrong("It is not an integer.");
+            };
+            let bound = |name: &str| schema[name].as_str().and_then(|it| it.parse::<i64>().ok());
+            let is_low = bound("minimum").is_some_and(|least| number < least);
+            let is_high = bound("maximum").is_some_and(|most| number > most);
+            if is_low || is_high {
+                return wrong("It is out of range.");
+            }
+        }
+        Some("boolean") if text != "true" && text != "false" => {
+            return wrong("It is not a boolean.");
+        }
+        _ => {}
+    }
+    if name == "requestId" {
+        match uuid::Uuid::try_parse(text) {
+            Ok(id) if !id.is_nil() => {}
+            _ => return wrong("It is not a UUID."),
+        }
+    }
+    strings(text, schema, name)
+}
+
+/// Checks a string's pattern and whether it is one of those that are allowed.
+fn strings(text: &str, schema: &Value, place: &str) -> Result<(), Refusal> {
+    if let Some(pattern) = schema["pattern"].as_str() {
+        let whole = Regex::new(&format!("^(?:{pattern})$")).expect("a pattern of the description");
+        if !whole.is_match(text) {
+            return Err(Refusal::invalid(format!(
+                "Invalid value for field '{place}': '{text}'. Must be a match of regex '{pattern}'"
+            )));
+        }
+    }
+    match schema["enum"].as_array() {
+        Some(allowed) if allowed.iter().all(|it| it != text) => Err(Refusal::invalid(format!(
+            "Invalid value for field '{place}': '{text}'. It is none of those allowed"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn of_schema(api: &Api, name: &str, value: &Value, place: &str, id: &str) -> Result<(), Refusal> {
+    let schema = &api.schemas[name];
+    let Some(fields) = value.as_object() else {
+        return Err(kind(place, "an object"));
+    };
+    let empty = Map::new();
+    let known = schema["properties"].as_object().unwrap_or(&empty);
+    for (field, value) in fields {
+        let place = format!("{place}.{field}");
+        let Some(schema) = known.get(field) else {
+            return Err(Refusal::invalid(format!(
+                "Invalid JSON payload received. Unknown name \"{field}\" at '{place}'"
+            )));
+        };
+        if schema["readOnly"] == true {
+            return Err(Refusal::invalid(format!(
+                "Invalid value for field '{place}': it is output only"
+            )));
+        }
+        self::value(api, schema, value, &place, id)?;
+    }
+    for (field, schema) in known {
+        let by = schema["annotations"]["required"].as_array();
+        let is_required = by.is_some_and(|by| by.iter().any(|it| it == id));
+        if is_required && !fields.contains_key(field) {
+            let message = format!("Required field '{place}.{field}' not specified");
+            return Err(Refusal::new(400, "required", message));
+        }
+    }
+    Ok(())
+}
+
+fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Result<(), Refusal> {
+    if let Some(name) = schema["$ref"].as_str() {
+        return of_schema(api, name, value, place, id);
+    }
+    match schema["type"].as_str().unwrap_or_default() {
+        "string" => {
+            let format = schema["format"].as_str().unwrap_or_default();
+            let text = match (value, format) {
+                (Value::String(text), _) => text.clone(),
+                (Value::Number(number), "int64" | "uint64") => number.to_string(),
+                _ => return Err(kind(place, "a string")),
+            };
+            let is_right = match format {
+                "int64" => text.parse::<i64>().is_ok(),
+                "uint64" => text.parse::<u64>().is_ok(),
+                "byte" => {
+                    let standard = base64::engine::general_purpose::STANDARD.decode(&text);
+                    let url = base64::engine::general_purpose::URL_SAFE.decode(&text);
+                    standard.is_ok() || url.is_ok()
+                }
+                _ => true,
+            };
+            match is_right {
+                true => strings(&text, schema, place),
+                false => Err(kind(place, format)),
+            }
+        }
+        "boolean" if !value.is_boolean() => Err(kind(place, "a boolean")),
+        "integer" if value.as_i64().is_none() => Err(kind(place, "an integer")),
+        "number" if !value.is_number() => Err(kind(place, "a number")),
+        "array" => {
+            let Some(items) = value.as_array() else {
+                return Err(kind(place, "a list"));
+            };
+            for (index, item) in items.iter().enumerate() {
+                let place = format!("{place}[{index}]");
+                self::value(api, &schema["items"], item, &place, id)?;
+                // Patterns of lists are those of their items.
+                if let Some(text) = item.as_str() {
+                    strings(text, schema, &place)?;
+                }
+            }
+            Ok(())
+        }
+        "object" => {
+            let Some(fields) = value.as_object() else {
+                return Err(kind(place, "an object"));
+            };
+            let each = &schema["additionalProperties"];
+            if each.is_object() {
+                for (name, item) in fields {
+                    self::value(api, each, item, &format!("{place}.{name}"), id)?;
+                }
+                return Ok(());
+            }
+            for (name, item) in fields {
+                let place = format!("{place}.{name}");
+                let Some(schema) = schema["properties"].get(name) else {
+                    let message = format!("Unknown name \"{name}\" at '{place}'");
+                    return Err(Refusal::invalid(message));
+                };
+                self::value(api, schema, item, &place, id)?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn kind(place: &str, what: &str) -> Refusal {
+    Refusal::invalid(format!("Invalid value at '{place}': it is not {what}"))
+}

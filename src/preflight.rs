@@ -248,8 +248,10 @@ pub enum Intent {
     Write,
     /// Write objects, and make tokens.
     WriteAndToken,
-    /// Delete objects, and what tokens are bound to.
+    /// Delete objects.
     Delete,
+    /// Delete objects, and what tokens are bound to.
+    DeleteAndRevoke,
 }
 
 /// Finds what is done for an intent, and this user may not do.

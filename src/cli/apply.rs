@@ -38,7 +38,7 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         Some(path) => {
             let plan = read(path)?;
             check_simulated(globals, &plan)?;
-            mesh::rights(&plan).await?;
+            mesh::may(&plan.context, &plan.desired, plan.options.destroy).await?;
             mesh::still(&plan).await?;
             Origin::Saved(Box::new(plan))
         }

@@ -7,7 +7,6 @@ use super::output::Output;
 use super::planning::{self, Origin, RunOptions};
 use super::{CliError, Exit, Globals, load};
 use crate::plan::Options;
-use crate::preflight::Intent;
 
 #[derive(Clone, Debug, Args)]
 pub struct DestroyArgs {
@@ -23,7 +22,7 @@ pub struct DestroyArgs {
 
 pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output, Ask::Nobody).await?;
-    mesh::may(&loaded.context, &loaded.desired, Intent::Delete).await?;
+    mesh::may(&loaded.context, &loaded.desired, true).await?;
     let options = Options {
         targets: args.target.iter().cloned().collect(),
         destroy: true,

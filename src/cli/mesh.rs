@@ -132,7 +132,7 @@ pub async fn preflight(
     let live = named.cluster.look_round(istio, &namespaces(spec)).await;
     let live = live.map_err(|error| unread(spec, &error))?;
     let intent = match applies {
-        true => intent(Tokens::of(spec)),
+        true => intent(false, Tokens::of(spec)),
         false => Intent::Look,
     };
     Ok(preflight::check(spec, read, &live, intent))
@@ -209,25 +209,19 @@ pub async fn foreign(
     Ok(preflight::foreign(spec, desired, &found))
 }
 
-fn intent(tokens: Option<Tokens>) -> Intent {
-    match tokens {
-        Some(_) => Intent::WriteAndToken,
-        None => Intent::Write,
+fn intent(destroys: bool, tokens: Option<Tokens>) -> Intent {
+    match (destroys, tokens) {
+        (false, Some(_)) => Intent::WriteAndToken,
+        (false, None) => Intent::Write,
+        (true, Some(_)) => Intent::DeleteAndRevoke,
+        (true, None) => Intent::Delete,
     }
 }
 
-/// Checks that this user may do what a saved plan does; what else could be in its way was looked
-/// for when it was saved.
-pub async fn rights(plan: &Plan) -> Result<(), CliError> {
-    let intent = match plan.options.destroy {
-        true => Intent::Delete,
-        false => intent(plan.desired.tokens),
-    };
-    may(&plan.context, &plan.desired, intent).await
-}
-
-/// Checks that this user may do, in the namespaces of a stack's fleets, what it intends to.
-pub async fn may(context: &Context, desired: &Desired, intent: Intent) -> Result<(), CliError> {
+/// Checks that this user may apply a plan in the namespaces of a stack's fleets, or destroy what is
+/// there. Before a saved plan and a destroy nothing else is looked for: of the one it was when it
+/// was saved, and nothing is in the way of the other.
+pub async fn may(context: &Context, desired: &Desired, destroys: bool) -> Result<(), CliError> {
     let Some(Target::Kubernetes(cluster)) = &context.mesh else {
         return Ok(());
     };
@@ -236,7 +230,7 @@ pub async fn may(context: &Context, desired: &Desired, intent: Intent) -> Result
     let cluster = Kubernetes::new(cluster.clone(), logins(false));
     let rules = cluster.rules_in(&namespaces).await;
     let rules = rules.map_err(|error| failed(&error))?;
-    let found = preflight::rights(&rules, intent);
+    let found = preflight::rights(&rules, intent(destroys, desired.tokens));
     match found.is_empty() {
         true => Ok(()),
         false => Err(CliError::input(found)),

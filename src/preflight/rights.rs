@@ -28,6 +28,9 @@ const FOR_TOKENS: [Needed; 2] = [
     ("", "secrets", &["create", "delete"]),
 ];
 
+/// What ends tokens.
+const TO_REVOKE: [Needed; 1] = [("", "secrets", &["delete"])];
+
 /// Returns what is needed and not allowed, as `VERB RESOURCE`.
 pub(super) fn lacking(rules: &[Rule], intent: Intent) -> Vec<String> {
     let (verbs, for_tokens): (&[&str], &[Needed]) = match intent {
@@ -35,6 +38,7 @@ pub(super) fn lacking(rules: &[Rule], intent: Intent) -> Vec<String> {
         Intent::Write => (&WRITTEN, &[]),
         Intent::WriteAndToken => (&WRITTEN, &FOR_TOKENS),
         Intent::Delete => (&DELETED, &[]),
+        Intent::DeleteAndRevoke => (&DELETED, &TO_REVOKE),
     };
     let of_kinds = KINDS
         .iter()

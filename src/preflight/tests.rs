@@ -182,6 +182,11 @@ fn rights() {
         };
         check(&spec(), &read(), &live(namespace), Intent::WriteAndToken)
     };
+    let lacking = |rules: Vec<Rule>, intent| {
+        let name = "vm".to_owned();
+        let found = super::rights([(&name, &rules)], intent);
+        found.into_iter().map(|found| found.summary).next()
+    };
     assert_eq!(may(vec![rule(&["*"], &["*"], &["*"])]), []);
     let most = vec![
         rule(&["*"], &["networking.istio.io"], &["*"]),
@@ -192,11 +197,17 @@ fn rights() {
         ),
         rule(&["create"], &[""], &["secrets"]),
     ];
-    let found = may(most);
+    let found = may(most.clone());
     assert_eq!(
         found[0].summary,
         "this user may not, in the namespace `vm`: create serviceaccounts/token, delete secrets"
     );
+    assert_eq!(lacking(most.clone(), Intent::Delete), None);
+    assert_eq!(
+        lacking(most, Intent::DeleteAndRevoke).unwrap(),
+        "this user may not, in the namespace `vm`: delete secrets"
+    );
+    assert_eq!(lacking(Vec::new(), Intent::Look), None);
 }
 
 #[test]

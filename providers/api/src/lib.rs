@@ -18,6 +18,7 @@
 pub mod conformance;
 pub mod contract;
 pub mod error;
+pub mod gib;
 pub mod labels;
 pub mod layers;
 pub mod machine;
@@ -29,6 +30,7 @@ pub use contract::{
     Shortfall, Update, UserDataRules,
 };
 pub use error::{ErrorClass, ProviderError};
+pub use gib::Gib;
 pub use labels::{BatchKey, Hash, Labels, Ownership};
 pub use machine::{Machine, MachineId, Power, Readiness};
 pub use private::{NoPrivateFiles, PrivateFile, PrivateFiles};

@@ -1,7 +1,6 @@
 //! The `aws` block of a fleet file.
 
 mod check;
-mod gib;
 mod group;
 mod image;
 mod types;
@@ -13,10 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use gib::Gib;
 pub(crate) use group::is_network;
 pub use group::{OwnedGroup, SecurityGroup};
 pub use image::{Image, ImagePolicy};
+pub use meshvm_provider_api::Gib;
 pub use types::InstanceTypes;
 
 /// The provider's name, and the key of its block.

@@ -1,7 +1,6 @@
 //! The `azure` block of a fleet file.
 
 mod check;
-mod gib;
 mod image;
 mod network;
 mod sizes;
@@ -15,9 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use gib::Gib;
 pub(crate) use image::LATEST;
 pub use image::{Image, ImagePolicy};
+pub use meshvm_provider_api::Gib;
 pub(crate) use network::{group_id, subnet_id};
 pub use sizes::VmSizes;
 

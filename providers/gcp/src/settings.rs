@@ -1,7 +1,6 @@
 //! The `gcp` block of a fleet file.
 
 mod check;
-mod gib;
 mod image;
 mod types;
 
@@ -12,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use gib::Gib;
+pub use meshvm_provider_api::Gib;
 pub use image::{Image, ImagePolicy};
 pub use types::MachineTypes;
 

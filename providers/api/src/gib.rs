@@ -1,4 +1,4 @@
-//! The size of a disk, in whole gibibytes: what Compute Engine calls GB.
+//! The size of a disk, in whole gibibytes as clouds count them.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -22,7 +22,7 @@ pub struct Cloud {
     pub disks: BTreeMap<String, Value>,
     pub operations: Vec<Operation>,
     /// The operation that each request id began.
-    replies: HashMap<String, usize>,
+    pub replies: HashMap<String, usize>,
     /// How many listings still hide each machine.
     pub hidden: BTreeMap<u64, u32>,
     pages: Pages,
@@ -138,14 +138,40 @@ impl Cloud {
             }
             "regions.get" => {
                 let name = asked.path("region");
-                let used = self.instances.len();
-                let found = things::region(ROOT, &project, name, used, self.manners.quota);
+                let prefix = format!("{name}-");
+                let is_here = |it: &&Value| crate::instances::last(&it["zone"]).starts_with(&prefix);
+                let machines = self.instances.values().filter(is_here);
+                let disks = self.disks.values().filter(is_here);
+                let quotas = crate::quotas::of(&self.manners, machines, disks);
+                let found = things::region(ROOT, &project, name, &quotas);
                 found.ok_or_else(|| missing("regions", name))
             }
             "subnetworks.get" => {
                 let (region, name) = (asked.path("region"), asked.path("subnetwork"));
                 let found = things::subnetwork(ROOT, &project, region, name);
-                found.ok_or_else(|| missing("subnetworks", name))
+                let mut found = found.ok_or_else(|| missing("subnetworks", name))?;
+                if asked.query.get("views").map(String::as_str) == Some("WITH_UTILIZATION") {
+                    let mut machines = self.instances.values();
+                    let link = &found["selfLink"];
+                    let used = machines.by_ref();
+                    let used = used.filter(|it| it["networkInterfaces"][0]["subnetwork"] == *link);
+                    let used = used.count();
+                    found["utilizationDetails"] = json!({"ipv4Utilizations": [{
+                        "totalAllocatedIp": used.to_string(),
+                        "totalFreeIp": self.manners.addresses.saturating_sub(used).to_string(),
+                    }]});
+                }
+                Ok(found)
+            }
+            "subnetworks.testIamPermissions" => {
+                let (region, name) = (asked.path("region"), asked.path("resource"));
+                let found = things::subnetwork(ROOT, &project, region, name);
+                found.ok_or_else(|| missing("subnetworks", name))?;
+                let wanted = asked.body["permissions"].as_array();
+                let wanted = wanted.into_iter().flatten();
+                let denied = &self.manners.denied;
+                let granted = wanted.filter(|it| !denied.contains(it.as_str().unwrap_or_default()));
+                Ok(json!({"permissions": granted.collect::<Vec<_>>()}))
             }
             "projects.get" => Ok(json!({
                 "kind": "compute#project",
@@ -241,14 +267,21 @@ impl Cloud {
     }
 
     fn aggregated(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
-        let all = self.visible();
+        let mut all = self.visible();
+        let far = self.manners.unreachable.clone();
+        all.retain(|it| !far.contains(crate::instances::last(&it["zone"])));
         let (page, next) = self.cut(asked, all)?;
-        Ok(by_zone(
-            "compute#instanceAggregatedList",
-            "instances",
-            page,
-            next,
-        ))
+        let kind = "compute#instanceAggregatedList";
+        let mut answer = by_zone(kind, "instances", page, next);
+        for zone in far {
+            let key = format!("zones/{zone}");
+            let message = format!("The zone '{zone}' is currently unreachable.");
+            answer["items"][key.as_str()] = json!({"warning": {
+                "code": "UNREACHABLE", "message": message,
+                "data": [{"key": "scope", "value": key}],
+            }});
+        }
+        Ok(answer)
     }
 }
 

@@ -155,6 +155,10 @@ impl Cloud {
                 index => format!("{name}-{index}"),
             };
             let place = format!("{ROOT}/projects/{project}/zones/{zone}");
+            let kind = match last(&parameters["diskType"]) {
+                "" => "pd-standard",
+                kind => kind,
+            };
             let size = match &parameters["diskSizeGb"] {
                 Value::Null => json!("10"),
                 Value::String(size) => json!(size),
@@ -164,6 +168,7 @@ impl Cloud {
                 own.clone(),
                 json!({
                     "kind": "compute#disk", "name": own, "sizeGb": size, "zone": place,
+                    "type": format!("{place}/diskTypes/{kind}"),
                     "status": "READY", "sourceImage": parameters["sourceImage"],
                     "labels": parameters["labels"],
                 }),

@@ -14,6 +14,7 @@ mod instances;
 mod manners;
 mod operations;
 mod page;
+mod quotas;
 mod refusal;
 mod server;
 mod things;

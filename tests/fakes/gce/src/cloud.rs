@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::description::Call;
 use crate::manners::Manners;
 use crate::operations::{Effect, Operation};
-use crate::page::{Pages, Wanted};
+use crate::page::Pages;
 use crate::refusal::Refusal;
 use crate::things;
 
@@ -19,13 +19,14 @@ pub const ROOT: &str = "https://www.googleapis.com/compute/v1";
 pub struct Cloud {
     pub manners: Manners,
     pub instances: BTreeMap<u64, Value>,
+    /// Disks, by their addresses.
     pub disks: BTreeMap<String, Value>,
     pub operations: Vec<Operation>,
     /// The operation that each request id began.
     replies: HashMap<String, usize>,
     /// How many listings still hide each machine.
     pub hidden: BTreeMap<u64, u32>,
-    pages: Pages,
+    pub pages: Pages,
     number: u64,
     /// What shall fail in the end: by the call now at work.
     pub later: Option<(u16, String)>,
@@ -45,6 +46,11 @@ impl Asked<'_> {
             .get(name)
             .map(String::as_str)
             .unwrap_or_default()
+    }
+
+    /// Returns the address that was called, from `projects/` on.
+    pub fn address(&self) -> &str {
+        &self.call.address
     }
 }
 
@@ -86,7 +92,10 @@ impl Cloud {
             Refusal::not_found(&format!("projects/{project}/{kind}/{name}"))
         };
         match asked.call.method.name.as_str() {
-            "instances.aggregatedList" => self.aggregated(asked),
+            "instances.aggregatedList" => {
+                let all = self.visible();
+                self.by_zone(asked, "compute#instanceAggregatedList", "instances", all)
+            }
             "instances.list" => self.list(asked),
             "instances.get" => {
                 let id = self.find(asked, "instance")?;
@@ -102,15 +111,8 @@ impl Cloud {
             "instances.setMetadata" => self.set_metadata(asked),
             "instances.setMachineType" => self.set_machine_type(asked),
             "instances.setDeletionProtection" => self.set_deletion_protection(asked),
-            "disks.get" => {
-                let name = asked.path("disk");
-                let disk = self.disks.get(name);
-                disk.cloned().ok_or_else(|| missing("disks", name))
-            }
-            "disks.list" => {
-                let all: Vec<Value> = self.disks.values().cloned().collect();
-                self.listed(asked, "compute#diskList", all)
-            }
+            "disks.get" => self.disk(asked),
+            "disks.list" => self.list_disks(asked),
             "zoneOperations.get" => {
                 let at = self.operation(asked)?;
                 Ok(self.operations[at].body.clone())
@@ -157,13 +159,8 @@ impl Cloud {
                 let all: Vec<Value> = things::zones()
                     .flat_map(|zone| things::types(ROOT, &project, zone))
                     .collect();
-                let (page, next) = self.cut(asked, all)?;
-                Ok(by_zone(
-                    "compute#machineTypeAggregatedList",
-                    "machineTypes",
-                    page,
-                    next,
-                ))
+                let kind = "compute#machineTypeAggregatedList";
+                self.by_zone(asked, kind, "machineTypes", all)
             }
             other => {
                 let message = format!("The double does not know what {other} does");
@@ -211,73 +208,4 @@ impl Cloud {
         self.operations.push(operation);
         self.operations.len() - 1
     }
-
-    fn cut(
-        &mut self,
-        asked: &Asked<'_>,
-        all: Vec<Value>,
-    ) -> Result<(Vec<Value>, Option<String>), Refusal> {
-        let wanted = Wanted {
-            what: format!("{} {}", asked.call.method.name, asked.path("zone")),
-            query: asked.query,
-            most: self.manners.page,
-        };
-        self.pages.cut(&wanted, all)
-    }
-
-    /// Returns a page of a list.
-    pub fn listed(
-        &mut self,
-        asked: &Asked<'_>,
-        kind: &str,
-        all: Vec<Value>,
-    ) -> Result<Value, Refusal> {
-        let (page, next) = self.cut(asked, all)?;
-        let mut answer = json!({"kind": kind, "id": "list", "items": page});
-        if let Some(next) = next {
-            answer["nextPageToken"] = json!(next);
-        }
-        Ok(answer)
-    }
-
-    fn aggregated(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
-        let all = self.visible();
-        let (page, next) = self.cut(asked, all)?;
-        Ok(by_zone(
-            "compute#instanceAggregatedList",
-            "instances",
-            page,
-            next,
-        ))
-    }
-}
-
-/// Sorts things by their zones, as aggregated lists have them; a zone without says so.
-fn by_zone(kind: &str, name: &str, page: Vec<Value>, next: Option<String>) -> Value {
-    let mut items = serde_json::Map::new();
-    for zone in things::zones() {
-        let key = format!("zones/{zone}");
-        let warning = json!({
-            "code": "NO_RESULTS_ON_PAGE",
-            "message": format!("There are no results for scope '{key}' on this page."),
-            "data": [{"key": "scope", "value": key}],
-        });
-        items.insert(key, json!({"warning": warning}));
-    }
-    for thing in page {
-        let zone = thing["zone"].as_str().unwrap_or_default();
-        let zone = zone.rsplit('/').next().unwrap_or_default();
-        let scope = &mut items[&format!("zones/{zone}")];
-        if scope[name].is_null() {
-            *scope = json!({ name: [] });
-        }
-        if let Some(list) = scope[name].as_array_mut() {
-            list.push(thing);
-        }
-    }
-    let mut answer = json!({"kind": kind, "id": "list", "items": items});
-    if let Some(next) = next {
-        answer["nextPageToken"] = json!(next);
-    }
-    answer
 }

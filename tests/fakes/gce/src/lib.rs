@@ -9,8 +9,11 @@
 
 mod cloud;
 mod description;
+mod disks;
 mod filter;
 mod instances;
+mod lists;
+mod making;
 mod manners;
 mod operations;
 mod page;

@@ -138,6 +138,12 @@ impl Cloud {
                 let found = things::image(ROOT, &project, |family, _| family == name);
                 found.ok_or_else(|| missing("global/images/family", name))
             }
+            "imageFamilyViews.get" => {
+                let name = asked.path("family");
+                let found = things::image(ROOT, &project, |family, _| family == name);
+                let found = found.ok_or_else(|| missing("global/images/family", name))?;
+                Ok(json!({"image": found}))
+            }
             "regions.get" => {
                 let name = asked.path("region");
                 let used = self.instances.len();
@@ -154,13 +160,31 @@ impl Cloud {
                 "id": "1234",
                 "name": project,
                 "selfLink": format!("{ROOT}/projects/{project}"),
+                "creationTimestamp": "2026-01-01T00:00:00.000-07:00",
+                "defaultNetworkTier": "PREMIUM",
+                "defaultServiceAccount": "1234-compute@developer.gserviceaccount.com",
+                "commonInstanceMetadata": {"kind": "compute#metadata"},
+                "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
             })),
             "machineTypes.aggregatedList" => {
-                let all: Vec<Value> = things::zones()
-                    .flat_map(|zone| things::types(ROOT, &project, zone))
-                    .collect();
+                let all = things::zones().flat_map(|zone| things::types(ROOT, &project, zone));
                 let kind = "compute#machineTypeAggregatedList";
-                self.by_zone(asked, kind, "machineTypes", all)
+                self.by_zone(asked, kind, "machineTypes", all.collect())
+            }
+            "machineTypes.get" => {
+                let name = asked.path("machineType");
+                let mut all = things::types(ROOT, &project, zone).into_iter();
+                let found = all.find(|it| it["name"] == name);
+                found.ok_or_else(|| missing(&format!("zones/{zone}/machineTypes"), name))
+            }
+            "machineTypes.list" => {
+                let all = things::types(ROOT, &project, zone);
+                self.listed(asked, "compute#machineTypeList", all)
+            }
+            "zones.get" => Ok(things::zone(ROOT, &project, zone)),
+            "zones.list" => {
+                let all = things::zones().map(|zone| things::zone(ROOT, &project, zone));
+                self.listed(asked, "compute#zoneList", all.collect())
             }
             other => {
                 let message = format!("The double does not know what {other} does");

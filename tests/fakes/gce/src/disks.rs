@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Asked, Cloud, ROOT};
 use crate::instances::{fingerprint, last};
 use crate::refusal::Refusal;
+use crate::things;
 
 impl Cloud {
     /// Makes the disks of a machine; returns them as the machine shows them.
@@ -43,10 +44,14 @@ impl Cloud {
                 "users": [format!("{place}/instances/{name}")],
                 "labelFingerprint": fingerprint(&parameters["labels"]),
             });
-            for field in ["sourceImage", "labels"] {
-                if !parameters[field].is_null() {
-                    made[field] = parameters[field].clone();
-                }
+            let image = parameters["sourceImage"].as_str().unwrap_or_default();
+            if let Some(image) = things::image_at(ROOT, image) {
+                made["sourceImage"] = image["selfLink"].clone();
+                made["sourceImageId"] = image["id"].clone();
+                made["architecture"] = image["architecture"].clone();
+            }
+            if !parameters["labels"].is_null() {
+                made["labels"] = parameters["labels"].clone();
             }
             self.disks.insert(link.clone(), made);
             let device = match disk["deviceName"].as_str() {

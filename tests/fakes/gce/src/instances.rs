@@ -9,6 +9,7 @@ use crate::cloud::{Asked, Cloud};
 use crate::operations::Effect;
 use crate::refusal::Refusal;
 use crate::things;
+use crate::validate::boolean;
 
 /// Returns the fingerprint of something.
 pub fn fingerprint(of: &Value) -> String {
@@ -204,7 +205,8 @@ impl Cloud {
     pub fn set_deletion_protection(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let id = self.find(asked, "resource")?;
         // As in the cloud, it is on when nothing else is said.
-        let wanted = asked.query.get("deletionProtection").map(String::as_str) != Some("false");
+        let wanted = asked.query.get("deletionProtection");
+        let wanted = wanted.and_then(|text| boolean(text)).unwrap_or(true);
         self.instances.get_mut(&id).expect("it was found")["deletionProtection"] = json!(wanted);
         self.on(asked, "setDeletionProtection", id, Effect::Nothing)
     }

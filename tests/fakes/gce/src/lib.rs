@@ -7,6 +7,7 @@
 //!
 //! It counts calls by name, so that what a client costs is known.
 
+mod batch;
 mod cloud;
 mod description;
 mod disks;

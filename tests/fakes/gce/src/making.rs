@@ -175,15 +175,26 @@ impl Cloud {
             .collect();
         self.take_room(&kind, made);
         let target = format!("{ROOT}/projects/{project}/zones/{zone}");
-        let at = self.begin(asked, "bulkInsert", &target, Effect::Run(new));
+        let at = self.begin(asked, "bulkInsert", &target, Effect::Run(new.clone()));
+        let group = uuid::Uuid::new_v4().to_string();
         let operation = &mut self.operations[at];
+        operation.body["operationGroupId"] = json!(group);
+        // The cause comes second: what is first says of no request why it failed.
+        if most < least {
+            let message = format!("Requested minimum count of {least} VMs could not be created.");
+            operation.fails(400, "VM_MIN_COUNT_NOT_REACHED", &message);
+        }
+        let mut failed = Vec::new();
         for name in taken {
             let message = format!("The resource 'zones/{zone}/instances/{name}' already exists");
-            operation.fails(409, "RESOURCE_ALREADY_EXISTS", &message);
+            failed.push((name, (409, "RESOURCE_ALREADY_EXISTS", message)));
         }
         if most < free.len() {
-            let (status, code, message) = room.refusal(zone, quota);
-            operation.fails(status, code, &message);
+            let unmade = free[most..].iter().cloned();
+            failed.extend(unmade.map(|name| (name, room.refusal(zone, quota))));
+        }
+        for (_, (status, code, message)) in &failed {
+            operation.fails(*status, code, message);
         }
         operation.ends["instancesBulkInsertOperationMetadata"] = json!({
             "perLocationStatus": {format!("zones/{zone}"): {
@@ -191,7 +202,25 @@ impl Cloud {
                 "failedToCreateVmCount": count - made, "status": "DONE",
             }},
         });
-        Ok(operation.body.clone())
+        let answer = operation.body.clone();
+        for (name, id) in free.iter().zip(new) {
+            let at = self.begin_of(asked, &group, name);
+            self.operations[at].body["targetId"] = json!(id.to_string());
+        }
+        for (name, (status, code, message)) in failed {
+            let at = self.begin_of(asked, &group, &name);
+            self.operations[at].fails(status, code, &message);
+        }
+        Ok(answer)
+    }
+
+    /// Begins what a call in bulk does for one of its machines: an operation of its group.
+    fn begin_of(&mut self, asked: &Asked<'_>, group: &str, name: &str) -> usize {
+        let (project, zone) = (asked.path("project"), asked.path("zone"));
+        let target = format!("{ROOT}/projects/{project}/zones/{zone}/instances/{name}");
+        let at = self.begin(asked, "insert", &target, Effect::Nothing);
+        self.operations[at].body["operationGroupId"] = json!(group);
+        at
     }
 
     /// Returns the names that a call in bulk gives its machines, by name or by a pattern such as

@@ -75,7 +75,11 @@ impl Operation {
         self.ends["httpErrorMessage"] = json!(word.unwrap_or_default().to_uppercase());
         let errors = self.ends["error"]["errors"].as_array().cloned();
         let mut errors = errors.unwrap_or_default();
-        errors.push(json!({"code": code, "message": message}));
+        let error = json!({"code": code, "message": message});
+        // What befell many machines is said once.
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
         self.ends["error"] = json!({"errors": errors});
     }
 

@@ -52,22 +52,7 @@ pub fn check(wanted: &Value, project: &str, region: &str) -> Result<(), Refusal>
     let image = disks[0]["initializeParams"]["sourceImage"]
         .as_str()
         .unwrap_or_default();
-    let mut parts = image.rsplit('/');
-    let name = parts.next().unwrap_or_default();
-    let of = image
-        .split("projects/")
-        .nth(1)
-        .and_then(|it| it.split('/').next());
-    let is_family = parts.next() == Some("family");
-    let found = things::image(
-        ROOT,
-        of.unwrap_or_default(),
-        |family, known| match is_family {
-            true => family == name,
-            false => known == name,
-        },
-    );
-    if found.is_none() {
+    if things::image_at(ROOT, image).is_none() {
         return wrong("disks[0].initializeParams.sourceImage", image);
     }
     let interface = &wanted["networkInterfaces"][0];

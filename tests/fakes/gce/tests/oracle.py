@@ -14,7 +14,7 @@ from google.api_core.client_options import ClientOptions
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
-from googleapiclient.http import HttpRequest
+from googleapiclient.http import BatchHttpRequest, HttpRequest
 
 endpoint, project, zone = os.environ["GCE"], "acme", "europe-west1-b"
 with open(os.environ["GCE_DESCRIPTION"], encoding="utf-8") as file:
@@ -112,7 +112,7 @@ def failed(operation, status, code):
     """Waits for the end of an operation that must fail; its reply was a success."""
     ended = operations.wait(**here, operation=operation["name"]).execute()
     assert ended["status"] == "DONE" and ended["httpErrorStatusCode"] == status, ended
-    assert code in [error["code"] for error in ended["error"]["errors"]], ended
+    assert ended["error"]["errors"][-1]["code"] == code, ended
     return ended
 
 
@@ -170,6 +170,11 @@ assert again == image and image["status"] == "READY", image
 region = compute.regions().get(project=project, region="europe-west1").execute()
 assert any(it["metric"] == "INSTANCES" for it in region["quotas"]), region
 assert zone in [address.rsplit("/", 1)[1] for address in region["zones"]], region
+place = compute.zones().get(**here).execute()
+assert place["region"] == region["selfLink"] and place["selfLink"] in region["zones"], place
+assert zone in [it["name"] for page in pages(compute.zones(), project=project) for it in page]
+kind = compute.machineTypes().get(**here, machineType="e2-medium").execute()
+assert kind in sum(pages(compute.machineTypes(), **here), []), kind
 subnetwork = {"project": project, "region": "europe-west1", "subnetwork": "default"}
 assert compute.subnetworks().get(**subnetwork).execute()["network"].endswith("/default")
 assert compute.projects().get(project=project).execute()["name"] == project
@@ -232,7 +237,32 @@ refused(400, "invalid", instances.list(**here, orderBy="status"))
 refused(400, "invalid", instances.list(**here, filter="this is none"))
 refused(400, "invalid", instances.list(**here, pageToken="of-nobody"))
 began = [it["operationType"] for page in pages(operations, **here) for it in page]
-assert began.count("insert") == 2 and began.count("bulkInsert") == 2, began
+assert began.count("insert") == 7 and began.count("bulkInsert") == 2, began
+
+# What a call in bulk did for each of its machines is an operation of its group.
+group = f"operationGroupId = {bulk['operationGroupId']}"
+each = sum(pages(operations, **here, filter=f"({group}) (operationType = insert)"), [])
+assert sorted(it["targetLink"].rsplit("/", 1)[1] for it in each) == names, each
+group = f"operationGroupId = {ended['operationGroupId']}"
+each = sum(pages(operations, **here, filter=f"({group}) (operationType = insert)"), [])
+assert [it["error"]["errors"][0]["code"] for it in each] == ["QUOTA_EXCEEDED"], each
+codes = [error["code"] for error in ended["error"]["errors"]]
+assert codes == ["VM_MIN_COUNT_NOT_REACHED", "QUOTA_EXCEEDED"], codes
+
+# Many calls in one request; what is refused is so by itself.
+answers = {}
+batch = BatchHttpRequest(
+    callback=lambda name, answer, error: answers.update({name: error or answer}),
+    batch_uri=f"{endpoint}/batch/compute/v1",
+)
+for name in ["web-0", "none", "web-1"]:
+    batch.add(instances.get(**on(name)), request_id=name)
+body = {"labels": {}, "labelFingerprint": "c3RhbGU="}
+batch.add(instances.setLabels(**on("web-2"), body=body), request_id="stale")
+batch.execute(http=http)
+description.holds("compute.instances.get", answers["web-0"])
+assert answers["web-0"]["id"] == made["id"] and answers["web-1"]["name"] == "web-1", answers
+assert [answers[name].resp.status for name in ["none", "stale"]] == [404, 412], answers
 
 # Changes are bound to what was seen.
 stale = made["labelFingerprint"]

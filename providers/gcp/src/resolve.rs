@@ -60,8 +60,11 @@ fn disk_fits(asked: &GcpSettings, needed: Option<i64>) -> Result<(), ProviderErr
         (Some(size), Some(needed)) if size.count() < needed => {
             let needed = Gib::of(needed);
             let message = format!("image `{}` needs a boot disk of {needed}", asked.image);
-            Err(ProviderError::new(ErrorClass::Invalid, message)
-                .with_hint(format!("write `bootDisk: {{size: {needed}}}`, or leave it out")))
+            Err(
+                ProviderError::new(ErrorClass::Invalid, message).with_hint(format!(
+                    "write `bootDisk: {{size: {needed}}}`, or leave it out"
+                )),
+            )
         }
         _ => Ok(()),
     }

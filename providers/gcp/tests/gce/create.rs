@@ -11,7 +11,9 @@ const BULK: &str = "instances.bulkInsert";
 /// Returns machine types of what there is, sorted.
 fn types(ground: &Ground) -> Vec<String> {
     let instances = ground.gce.instances();
-    let types = instances.iter().map(|it| it["machineType"].as_str().unwrap());
+    let types = instances
+        .iter()
+        .map(|it| it["machineType"].as_str().unwrap());
     let mut types: Vec<String> = types
         .map(|it| it.rsplit('/').next().unwrap().to_owned())
         .collect();
@@ -270,7 +272,9 @@ fn user_data_is_as_large_as_an_item_of_metadata_may_be() {
     on_gce(async || {
         let ground = Ground::new().await;
         let template = ground.template(&json!({})).await;
-        let limit = meshvm_provider_api::Kind::info(&ground.kind).user_data.limit;
+        let limit = meshvm_provider_api::Kind::info(&ground.kind)
+            .user_data
+            .limit;
         let mut largest = batch(&template, 1);
         largest.user_data = "x".repeat(limit);
         ground.create(&largest).await.unwrap();

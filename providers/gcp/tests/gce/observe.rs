@@ -44,14 +44,18 @@ fn what_a_listing_does_not_reach_is_not_taken_for_gone() {
         let template = ground.template(&json!({})).await;
         ground.make(&template, 2).await;
         let zone = template.zones[0].clone();
-        ground.gce.behave(|now| now.unreachable = [zone.clone()].into());
+        ground
+            .gce
+            .behave(|now| now.unreachable = [zone.clone()].into());
         let query = Query::Stack(STACK.to_owned());
         let provider = ground.open(&template).await;
         let error = provider.observe(&query).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Unavailable);
         assert!(error.message.contains(&zone), "{}", error.message);
         // A zone of another region is nobody's here.
-        ground.gce.behave(|now| now.unreachable = ["us-east1-b".to_owned()].into());
+        ground
+            .gce
+            .behave(|now| now.unreachable = ["us-east1-b".to_owned()].into());
         assert_eq!(ground.list(&template).await.len(), 2);
     });
 }

@@ -100,11 +100,18 @@ fn who_acts_as_another_account_asks_for_its_token_first() {
         let provider = ground.open(&named).await;
         let error = provider.observe(&query).await.unwrap_err();
         assert!(
-            matches!(error.class, ErrorClass::Environment | ErrorClass::Unavailable),
+            matches!(
+                error.class,
+                ErrorClass::Environment | ErrorClass::Unavailable
+            ),
             "{error:?}"
         );
         let unasked = BTreeMap::new();
-        assert_eq!(ground.calls(), unasked, "it was asked with one's own rights");
+        assert_eq!(
+            ground.calls(),
+            unasked,
+            "it was asked with one's own rights"
+        );
     });
     if std::env::var_os("MESHVM_GCE_INNER").is_none() {
         let asked = asked.join().unwrap();
@@ -135,7 +142,13 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
         let made = ground.create(&batch).await.unwrap().machines;
         ground.gce.settle();
         let after = ground.template(&block("2", "e2-medium", false)).await;
-        let attributes = ["label.a", "metadata.b", "tags", "machineType", "deletionProtection"];
+        let attributes = [
+            "label.a",
+            "metadata.b",
+            "tags",
+            "machineType",
+            "deletionProtection",
+        ];
         let update = Update {
             machines: ids(&made),
             template: Some(after.clone()),

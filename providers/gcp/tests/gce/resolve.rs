@@ -47,7 +47,12 @@ fn what_cannot_be_had_is_told_before_anything_is_made() {
                 NotFound,
                 "europe-west1-z",
             ),
-            (json!({"bootDisk": {"size": "5GiB"}}), Look, Invalid, "10GiB"),
+            (
+                json!({"bootDisk": {"size": "5GiB"}}),
+                Look,
+                Invalid,
+                "10GiB",
+            ),
             (json!({"subnetwork": "none"}), more(1), NotFound, "none"),
             (json!({"network": "none"}), more(1), NotFound, "none"),
             (
@@ -56,7 +61,12 @@ fn what_cannot_be_had_is_told_before_anything_is_made() {
                 Invalid,
                 "acme",
             ),
-            (json!({"machineType": "none-1"}), more(1), NotFound, "none-1"),
+            (
+                json!({"machineType": "none-1"}),
+                more(1),
+                NotFound,
+                "none-1",
+            ),
             (
                 json!({"image": family("debian-12-arm64")}),
                 more(1),

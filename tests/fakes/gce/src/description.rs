@@ -62,6 +62,8 @@ impl Method {
 /// A call, taken apart.
 pub struct Call {
     pub method: &'static Method,
+    /// What was called, from `projects/` on.
+    pub address: String,
     pub path: BTreeMap<String, String>,
 }
 
@@ -106,9 +108,9 @@ impl Api {
     /// When the API has no such call.
     pub fn route(&'static self, verb: &str, path: &str) -> Result<Call, Refusal> {
         let unknown = || Refusal::new(404, "notFound", format!("There is no {verb} {path}"));
-        let path = path.strip_prefix("/compute/v1/").ok_or_else(unknown)?;
+        let address = path.strip_prefix("/compute/v1/").ok_or_else(unknown)?;
         let fits = self.methods.iter().filter(|method| method.verb == verb);
-        let found = fits.filter_map(|method| Some((method, method.path.captures(path)?)));
+        let found = fits.filter_map(|method| Some((method, method.path.captures(address)?)));
         // `instances/{instance}` fits what `instances/bulkInsert` names exactly.
         let (method, groups) = found
             .min_by_key(|(method, _)| method.path.captures_len())
@@ -116,6 +118,7 @@ impl Api {
         let path = method.path.capture_names().flatten();
         let path = path.map(|name| (name.to_owned(), groups[name].to_owned()));
         Ok(Call {
+            address: address.to_owned(),
             path: path.collect(),
             method,
         })

@@ -60,7 +60,10 @@ pub fn of<'a>(
             "INSTANCES" => manners.quota,
             // None was asked for.
             "PREEMPTIBLE_CPUS" if !manners.limits.contains_key(metric) => 0,
-            metric => manners.limits.get(metric).map_or(LIMIT as usize, |it| *it as usize),
+            metric => manners
+                .limits
+                .get(metric)
+                .map_or(LIMIT as usize, |it| *it as usize),
         };
         json!({"metric": metric, "limit": limit, "usage": used})
     });

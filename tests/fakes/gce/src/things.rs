@@ -55,6 +55,30 @@ pub fn zones() -> impl Iterator<Item = &'static str> {
     REGIONS.iter().flat_map(|(_, zones)| zones.iter().copied())
 }
 
+/// Returns a zone.
+pub fn zone(root: &str, project: &str, name: &str) -> Value {
+    let region = name.rsplit_once('-').map_or(name, |(region, _)| region);
+    let number = zones().position(|zone| zone == name).unwrap_or_default();
+    json!({
+        "kind": "compute#zone",
+        "id": (2000 + number).to_string(),
+        "name": name,
+        "description": name,
+        "status": "UP",
+        "region": format!("{root}/projects/{project}/regions/{region}"),
+        "selfLink": format!("{root}/projects/{project}/zones/{name}"),
+    })
+}
+
+/// Returns what a listing has in place of what is in a zone that it does not reach.
+pub fn unreachable(scope: &str) -> Value {
+    json!({"warning": {
+        "code": "UNREACHABLE",
+        "message": format!("The scope '{scope}' is currently unreachable."),
+        "data": [{"key": "scope", "value": scope}],
+    }})
+}
+
 /// Returns the machine types of a zone.
 pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
     let types = TYPES
@@ -88,19 +112,34 @@ pub fn is_type(name: &str) -> bool {
 
 /// Finds an image of a project.
 pub fn image(root: &str, project: &str, is_it: impl Fn(&str, &str) -> bool) -> Option<Value> {
-    let mut found = IMAGES.iter().rev();
-    let (_, family, name, architecture) =
-        found.find(|(of, family, name, _)| *of == project && is_it(family, name))?;
+    let mut found = IMAGES.iter().enumerate().rev();
+    let (number, (_, family, name, architecture)) =
+        found.find(|(_, (of, family, name, _))| *of == project && is_it(family, name))?;
     Some(json!({
         "kind": "compute#image",
-        "id": "5000",
+        "id": (5000 + number).to_string(),
         "name": name,
+        "description": name,
         "family": family,
         "architecture": architecture,
         "status": "READY",
         "diskSizeGb": "10",
         "selfLink": format!("{root}/projects/{project}/global/images/{name}"),
     }))
+}
+
+/// Finds the image at an address, whole or from `projects/` on: an image, the newest of a family,
+/// or the newest of a family in a zone.
+pub fn image_at(root: &str, address: &str) -> Option<Value> {
+    let (_, address) = address.split_once("projects/")?;
+    let parts: Vec<&str> = address.split('/').collect();
+    match parts[..] {
+        [of, "global", "images", name] => image(root, of, |_, known| known == name),
+        [of, "global", "images", "family", name] | [of, "zones", _, "imageFamilyViews", name] => {
+            image(root, of, |family, _| family == name)
+        }
+        _ => None,
+    }
 }
 
 /// Finds a region.

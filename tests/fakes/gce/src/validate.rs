@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use crate::description::{Api, Call};
 use crate::refusal::Refusal;
 
-/// Parameters that Google's newer clients send and the description does not hold.
-const SYSTEM: [&str; 2] = ["$alt", "$apiVersion"];
+/// Parameters that Google's own clients send and the description does not hold: the first two are
+/// google-cloud-rust's, the last is that of gcloud's lists.
+const SYSTEM: [&str; 3] = ["$alt", "$apiVersion", "returnPartialSuccess"];
 
 /// Checks a call: its path, its parameters and its body.
 ///
@@ -51,8 +52,15 @@ pub fn call(
             "required",
             "Required field 'resource' not specified",
         )),
+        // google-cloud-rust sends an empty object with every POST.
+        (None, Some(body)) if body.as_object().is_some_and(Map::is_empty) => Ok(()),
         (None, Some(_)) => Err(Refusal::invalid("This call takes no body")),
     }
+}
+
+/// Reads a parameter that is a boolean.
+pub fn boolean(text: &str) -> Option<bool> {
+    text.to_ascii_lowercase().parse().ok()
 }
 
 fn parameter(name: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
@@ -73,9 +81,8 @@ fn parameter(name: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
                 return wrong("It is out of range.");
             }
         }
-        Some("boolean") if text != "true" && text != "false" => {
-            return wrong("It is not a boolean.");
-        }
+        // Google's own command line writes them large.
+        Some("boolean") if boolean(text).is_none() => return wrong("It is not a boolean."),
         _ => {}
     }
     if name == "requestId" {

@@ -113,6 +113,7 @@ impl Cloud {
             "instances.setDeletionProtection" => self.set_deletion_protection(asked),
             "disks.get" => self.disk(asked),
             "disks.list" => self.list_disks(asked),
+            "disks.aggregatedList" => self.list_all_disks(asked),
             "zoneOperations.get" => {
                 let at = self.operation(asked)?;
                 Ok(self.operations[at].body.clone())
@@ -127,6 +128,10 @@ impl Cloud {
                 let all = self.operations.iter().filter(|it| it.zone == zone);
                 let all: Vec<Value> = all.map(|it| it.body.clone()).collect();
                 self.listed(asked, "compute#operationList", all)
+            }
+            "globalOperations.aggregatedList" => {
+                let all = self.operations.iter().map(|it| it.body.clone()).collect();
+                self.by_zone(asked, "compute#operationAggregatedList", "operations", all)
             }
             "images.get" => {
                 let name = asked.path("image");
@@ -162,7 +167,7 @@ impl Cloud {
                 "selfLink": format!("{ROOT}/projects/{project}"),
                 "creationTimestamp": "2026-01-01T00:00:00.000-07:00",
                 "defaultNetworkTier": "PREMIUM",
-                "defaultServiceAccount": "1234-compute@developer.gserviceaccount.com",
+                "defaultServiceAccount": things::ACCOUNT,
                 "commonInstanceMetadata": {"kind": "compute#metadata"},
                 "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
             })),
@@ -202,8 +207,14 @@ impl Cloud {
         }
     }
 
-    /// Ends an operation.
+    /// Ends an operation, and before it those of its group.
     pub fn finish(&mut self, at: usize) {
+        let group = self.operations[at].body["operationGroupId"].clone();
+        if !group.is_null() && self.operations[at].body["operationType"] == "bulkInsert" {
+            let mut all = (0..self.operations.len()).collect::<Vec<_>>();
+            all.retain(|&it| it != at && self.operations[it].body["operationGroupId"] == group);
+            all.into_iter().for_each(|it| self.finish(it));
+        }
         while !self.operations[at].is_done() {
             if let Some(effect) = self.operations[at].step() {
                 self.apply(effect);

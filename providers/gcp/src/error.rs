@@ -147,7 +147,9 @@ fn hint_of(class: ErrorClass) -> Option<&'static str> {
     match class {
         ErrorClass::Capacity => Some("add another type to `machineType`, or another zone"),
         ErrorClass::Quota => Some("ask for a higher quota on the page IAM & Admin, Quotas"),
-        ErrorClass::PermissionDenied => Some("`meshvm doctor --iam` prints the permissions needed"),
+        ErrorClass::PermissionDenied => {
+            Some("`meshvm doctor --iam gcp` prints the permissions needed")
+        }
         ErrorClass::Throttled
         | ErrorClass::Unavailable
         | ErrorClass::ReplyLost

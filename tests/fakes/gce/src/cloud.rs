@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use crate::description::Call;
+use crate::instances::last;
 use crate::manners::Manners;
 use crate::operations::{Effect, Operation};
 use crate::page::Pages;
 use crate::refusal::Refusal;
-use crate::things;
+use crate::{quotas, things};
 
 /// What links of things begin with, whatever address clients reach them at.
 pub const ROOT: &str = "https://www.googleapis.com/compute/v1";
@@ -23,7 +24,7 @@ pub struct Cloud {
     pub disks: BTreeMap<String, Value>,
     pub operations: Vec<Operation>,
     /// The operation that each request id began.
-    replies: HashMap<String, usize>,
+    pub replies: HashMap<String, usize>,
     /// How many listings still hide each machine.
     pub hidden: BTreeMap<u64, u32>,
     pub pages: Pages,
@@ -92,10 +93,7 @@ impl Cloud {
             Refusal::not_found(&format!("projects/{project}/{kind}/{name}"))
         };
         match asked.call.method.name.as_str() {
-            "instances.aggregatedList" => {
-                let all = self.visible();
-                self.by_zone(asked, "compute#instanceAggregatedList", "instances", all)
-            }
+            "instances.aggregatedList" => self.list_all_instances(asked),
             "instances.list" => self.list(asked),
             "instances.get" => {
                 let id = self.find(asked, "instance")?;
@@ -151,14 +149,38 @@ impl Cloud {
             }
             "regions.get" => {
                 let name = asked.path("region");
-                let used = self.instances.len();
-                let found = things::region(ROOT, &project, name, used, self.manners.quota);
+                let prefix = format!("{name}-");
+                let is_here = |it: &&Value| last(&it["zone"]).starts_with(&prefix);
+                let machines = self.instances.values().filter(is_here);
+                let disks = self.disks.values().filter(is_here);
+                let quotas = quotas::of(&self.manners, machines, disks);
+                let found = things::region(ROOT, &project, name, &quotas);
                 found.ok_or_else(|| missing("regions", name))
             }
             "subnetworks.get" => {
                 let (region, name) = (asked.path("region"), asked.path("subnetwork"));
                 let found = things::subnetwork(ROOT, &project, region, name);
-                found.ok_or_else(|| missing("subnetworks", name))
+                let mut found = found.ok_or_else(|| missing("subnetworks", name))?;
+                if asked.query.get("views").map(String::as_str) == Some("WITH_UTILIZATION") {
+                    let machines = self.instances.values();
+                    let of = |it: &Value| it["networkInterfaces"][0]["subnetwork"].clone();
+                    let used = machines.filter(|it| of(it) == found["selfLink"]).count();
+                    found["utilizationDetails"] = json!({"ipv4Utilizations": [{
+                        "totalAllocatedIp": used.to_string(),
+                        "totalFreeIp": self.manners.addresses.saturating_sub(used).to_string(),
+                    }]});
+                }
+                Ok(found)
+            }
+            "subnetworks.testIamPermissions" => {
+                let (region, name) = (asked.path("region"), asked.path("resource"));
+                let found = things::subnetwork(ROOT, &project, region, name);
+                found.ok_or_else(|| missing("subnetworks", name))?;
+                let wanted = asked.body["permissions"].as_array();
+                let wanted = wanted.into_iter().flatten();
+                let denied = &self.manners.denied;
+                let granted = wanted.filter(|it| !denied.contains(it.as_str().unwrap_or_default()));
+                Ok(json!({"permissions": granted.collect::<Vec<_>>()}))
             }
             "projects.get" => Ok(json!({
                 "kind": "compute#project",

@@ -18,6 +18,7 @@ mod making;
 mod manners;
 mod operations;
 mod page;
+mod quotas;
 mod refusal;
 mod server;
 mod things;

@@ -1,6 +1,6 @@
 //! The server: tokens, manners, counts; and what others do, who are not counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as Free};
@@ -45,6 +45,7 @@ struct Shared {
     asked: u64,
     throttled: u64,
     lost: u64,
+    billed: BTreeSet<String>,
     is_halted: bool,
 }
 
@@ -137,6 +138,23 @@ impl Gce {
         self.shared().lost
     }
 
+    /// Returns the projects that calls were to be counted against.
+    pub fn billed(&self) -> BTreeSet<String> {
+        self.shared().billed.clone()
+    }
+
+    /// Forgets which request ids there were, as the cloud does after a while.
+    pub fn forget_requests(&self) {
+        self.shared().cloud.replies.clear();
+    }
+
+    /// Makes this many further listings show none of the machines that there are.
+    pub fn hide(&self, listings: u32) {
+        let cloud = &mut self.shared().cloud;
+        let all = cloud.instances.keys().map(|id| (*id, listings));
+        cloud.hidden = all.collect();
+    }
+
     /// Makes a client hang at a call from now on.
     pub fn halt(&self, halt: Option<Halt>) {
         let mut shared = self.shared();
@@ -226,6 +244,10 @@ async fn answer(
     if given != Some(expected.as_str()) {
         let refusal = Refusal::new(401, "required", "Login Required.");
         return Ok(json_of(401, &refusal.body()));
+    }
+    let billed = head.headers.get("x-goog-user-project");
+    if let Some(project) = billed.and_then(|it| it.to_str().ok()) {
+        lock(&shared).billed.insert(project.to_owned());
     }
     if path == batch::PATH {
         return answer_batch(&shared, &head.headers, &body).await;

@@ -24,7 +24,13 @@ const TYPES: [(&str, &str, u32); 6] = [
 ];
 
 /// Images: project, family, name, architecture; the last of a family is its newest.
-const IMAGES: [(&str, &str, &str, &str); 3] = [
+const IMAGES: [(&str, &str, &str, &str); 4] = [
+    (
+        "debian-cloud",
+        "debian-12",
+        "debian-12-bookworm-v20260801",
+        "X86_64",
+    ),
     (
         "debian-cloud",
         "debian-12",
@@ -88,6 +94,12 @@ pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
     types.collect()
 }
 
+/// Returns how many processors a type has.
+pub fn processors(name: &str) -> u64 {
+    let found = TYPES.iter().find(|(known, _, _)| *known == name);
+    found.map_or(0, |(_, _, processors)| u64::from(*processors))
+}
+
 /// Returns whether there is such a machine type.
 pub fn is_type(name: &str) -> bool {
     TYPES.iter().any(|(known, _, _)| *known == name)
@@ -125,8 +137,8 @@ pub fn image_at(root: &str, address: &str) -> Option<Value> {
     }
 }
 
-/// Finds a region, with its quotas.
-pub fn region(root: &str, project: &str, name: &str, used: usize, most: usize) -> Option<Value> {
+/// Finds a region.
+pub fn region(root: &str, project: &str, name: &str, quotas: &Value) -> Option<Value> {
     let (_, zones) = REGIONS.iter().find(|(known, _)| *known == name)?;
     let zones = zones
         .iter()
@@ -137,10 +149,7 @@ pub fn region(root: &str, project: &str, name: &str, used: usize, most: usize) -
         "name": name,
         "status": "UP",
         "zones": zones.collect::<Vec<_>>(),
-        "quotas": [
-            {"metric": "INSTANCES", "limit": most, "usage": used},
-            {"metric": "CPUS", "limit": most * 2, "usage": used * 2},
-        ],
+        "quotas": quotas,
         "selfLink": format!("{root}/projects/{project}/regions/{name}"),
     }))
 }

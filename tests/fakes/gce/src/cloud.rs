@@ -10,7 +10,7 @@ use crate::manners::Manners;
 use crate::operations::{Effect, Operation};
 use crate::page::Pages;
 use crate::refusal::Refusal;
-use crate::things;
+use crate::{quotas, things};
 
 /// What links of things begin with, whatever address clients reach them at.
 pub const ROOT: &str = "https://www.googleapis.com/compute/v1";
@@ -93,18 +93,7 @@ impl Cloud {
             Refusal::not_found(&format!("projects/{project}/{kind}/{name}"))
         };
         match asked.call.method.name.as_str() {
-            "instances.aggregatedList" => {
-                let far = self.manners.unreachable.clone();
-                let mut all = self.visible();
-                all.retain(|it| !far.contains(last(&it["zone"])));
-                let kind = "compute#instanceAggregatedList";
-                let mut answer = self.by_zone(asked, kind, "instances", all)?;
-                for zone in &far {
-                    let key = format!("zones/{zone}");
-                    answer["items"][key.as_str()] = things::unreachable(&key);
-                }
-                Ok(answer)
-            }
+            "instances.aggregatedList" => self.list_all_instances(asked),
             "instances.list" => self.list(asked),
             "instances.get" => {
                 let id = self.find(asked, "instance")?;
@@ -122,6 +111,7 @@ impl Cloud {
             "instances.setDeletionProtection" => self.set_deletion_protection(asked),
             "disks.get" => self.disk(asked),
             "disks.list" => self.list_disks(asked),
+            "disks.aggregatedList" => self.list_all_disks(asked),
             "zoneOperations.get" => {
                 let at = self.operation(asked)?;
                 Ok(self.operations[at].body.clone())
@@ -136,6 +126,10 @@ impl Cloud {
                 let all = self.operations.iter().filter(|it| it.zone == zone);
                 let all: Vec<Value> = all.map(|it| it.body.clone()).collect();
                 self.listed(asked, "compute#operationList", all)
+            }
+            "globalOperations.aggregatedList" => {
+                let all = self.operations.iter().map(|it| it.body.clone()).collect();
+                self.by_zone(asked, "compute#operationAggregatedList", "operations", all)
             }
             "images.get" => {
                 let name = asked.path("image");
@@ -159,7 +153,7 @@ impl Cloud {
                 let is_here = |it: &&Value| last(&it["zone"]).starts_with(&prefix);
                 let machines = self.instances.values().filter(is_here);
                 let disks = self.disks.values().filter(is_here);
-                let quotas = crate::quotas::of(&self.manners, machines, disks);
+                let quotas = quotas::of(&self.manners, machines, disks);
                 let found = things::region(ROOT, &project, name, &quotas);
                 found.ok_or_else(|| missing("regions", name))
             }
@@ -168,11 +162,9 @@ impl Cloud {
                 let found = things::subnetwork(ROOT, &project, region, name);
                 let mut found = found.ok_or_else(|| missing("subnetworks", name))?;
                 if asked.query.get("views").map(String::as_str) == Some("WITH_UTILIZATION") {
-                    let mut machines = self.instances.values();
-                    let link = &found["selfLink"];
-                    let used = machines.by_ref();
-                    let used = used.filter(|it| it["networkInterfaces"][0]["subnetwork"] == *link);
-                    let used = used.count();
+                    let machines = self.instances.values();
+                    let of = |it: &Value| it["networkInterfaces"][0]["subnetwork"].clone();
+                    let used = machines.filter(|it| of(it) == found["selfLink"]).count();
                     found["utilizationDetails"] = json!({"ipv4Utilizations": [{
                         "totalAllocatedIp": used.to_string(),
                         "totalFreeIp": self.manners.addresses.saturating_sub(used).to_string(),
@@ -197,7 +189,7 @@ impl Cloud {
                 "selfLink": format!("{ROOT}/projects/{project}"),
                 "creationTimestamp": "2026-01-01T00:00:00.000-07:00",
                 "defaultNetworkTier": "PREMIUM",
-                "defaultServiceAccount": "1234-compute@developer.gserviceaccount.com",
+                "defaultServiceAccount": things::ACCOUNT,
                 "commonInstanceMetadata": {"kind": "compute#metadata"},
                 "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
             })),
@@ -237,8 +229,14 @@ impl Cloud {
         }
     }
 
-    /// Ends an operation.
+    /// Ends an operation, and before it those of its group.
     pub fn finish(&mut self, at: usize) {
+        let group = self.operations[at].body["operationGroupId"].clone();
+        if !group.is_null() && self.operations[at].body["operationType"] == "bulkInsert" {
+            let mut all = (0..self.operations.len()).collect::<Vec<_>>();
+            all.retain(|&it| it != at && self.operations[it].body["operationGroupId"] == group);
+            all.into_iter().for_each(|it| self.finish(it));
+        }
         while !self.operations[at].is_done() {
             if let Some(effect) = self.operations[at].step() {
                 self.apply(effect);

@@ -96,4 +96,9 @@ impl Cloud {
         all.retain(|disk| last(&disk["zone"]) == asked.path("zone"));
         self.listed(asked, "compute#diskList", all)
     }
+
+    pub fn list_all_disks(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let all = self.disks.values().cloned().collect();
+        self.by_zone(asked, "compute#diskAggregatedList", "disks", all)
+    }
 }

@@ -1,6 +1,7 @@
 //! What calls do to machines that are there.
 
 use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -14,7 +15,20 @@ use crate::validate::boolean;
 /// Returns the fingerprint of something.
 pub fn fingerprint(of: &Value) -> String {
     let digest = Sha256::digest(of.to_string().as_bytes());
-    base64::engine::general_purpose::URL_SAFE.encode(&digest[..8])
+    URL_SAFE.encode(&digest[..8])
+}
+
+/// Returns whether what a client sent is a fingerprint; clients write it in either alphabet of
+/// base64.
+fn is_of(sent: &Value, fingerprint: &Value) -> bool {
+    let bytes = |value: &Value| {
+        let text = value.as_str()?;
+        URL_SAFE
+            .decode(text)
+            .or_else(|_| STANDARD.decode(text))
+            .ok()
+    };
+    bytes(sent).is_some_and(|sent| bytes(fingerprint) == Some(sent))
 }
 
 /// Returns the name at the end of an address.
@@ -151,7 +165,10 @@ impl Cloud {
             .unwrap_or_default();
         crate::wanted::labels(&wanted)?;
         let instance = self.instances.get_mut(&id).expect("it was found");
-        if asked.body["labelFingerprint"] != instance["labelFingerprint"] {
+        if !is_of(
+            &asked.body["labelFingerprint"],
+            &instance["labelFingerprint"],
+        ) {
             return Err(Refusal::stale("labels"));
         }
         if self.later.is_none() {
@@ -173,7 +190,7 @@ impl Cloud {
     fn replace(&mut self, asked: &Asked<'_>, kind: &str, field: &str) -> Result<Value, Refusal> {
         let id = self.find(asked, "instance")?;
         let instance = self.instances.get_mut(&id).expect("it was found");
-        if asked.body["fingerprint"] != instance[field]["fingerprint"] {
+        if !is_of(&asked.body["fingerprint"], &instance[field]["fingerprint"]) {
             return Err(Refusal::stale(field));
         }
         if self.later.is_none() {

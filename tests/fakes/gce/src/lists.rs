@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cloud::{Asked, Cloud, ROOT};
+use crate::instances::last;
 use crate::page::Wanted;
 use crate::refusal::Refusal;
 use crate::things;
@@ -31,6 +32,20 @@ impl Cloud {
     ) -> Result<Value, Refusal> {
         let (page, next) = self.cut(asked, all)?;
         Ok(list(asked, kind, Some(scopes(name, page)), next))
+    }
+
+    pub fn list_all_instances(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let mut all = self.visible();
+        let far = self.manners.unreachable.clone();
+        all.retain(|it| !far.contains(last(&it["zone"])));
+        let kind = "compute#instanceAggregatedList";
+        let mut answer = self.by_zone(asked, kind, "instances", all)?;
+        for zone in far {
+            let key = format!("zones/{zone}");
+            let message = format!("The zone '{zone}' is currently unreachable.");
+            answer["items"][&key] = json!({"warning": warning("UNREACHABLE", message, &key)});
+        }
+        Ok(answer)
     }
 
     fn cut(
@@ -75,22 +90,21 @@ fn list(asked: &Asked<'_>, kind: &str, items: Option<Value>, next: Option<String
     answer
 }
 
+fn warning(code: &str, message: String, scope: &str) -> Value {
+    json!({"code": code, "message": message, "data": [{"key": "scope", "value": scope}]})
+}
+
 /// Sorts things by their zones, as aggregated lists have them; a zone without says so.
 fn scopes(name: &str, page: Vec<Value>) -> Value {
     let mut items = Map::new();
     for zone in things::zones() {
         let key = format!("zones/{zone}");
-        let warning = json!({
-            "code": "NO_RESULTS_ON_PAGE",
-            "message": format!("There are no results for scope '{key}' on this page."),
-            "data": [{"key": "scope", "value": key}],
-        });
+        let message = format!("There are no results for scope '{key}' on this page.");
+        let warning = warning("NO_RESULTS_ON_PAGE", message, &key);
         items.insert(key, json!({"warning": warning}));
     }
     for thing in page {
-        let zone = thing["zone"].as_str().unwrap_or_default();
-        let zone = zone.rsplit('/').next().unwrap_or_default();
-        let scope = &mut items[&format!("zones/{zone}")];
+        let scope = &mut items[&format!("zones/{}", last(&thing["zone"]))];
         if scope[name].is_null() {
             *scope = json!({ name: [] });
         }

@@ -13,10 +13,9 @@ use crate::{things, wanted};
 /// What the ids of machines begin at: they are larger than a double can hold.
 const FIRST: u64 = 6_000_000_000_000_000_000;
 /// Fields of a machine's properties that are the machine's own as they are.
-const TAKEN: [&str; 5] = [
+const TAKEN: [&str; 4] = [
     "canIpForward",
     "description",
-    "serviceAccounts",
     "reservationAffinity",
     "deletionProtection",
 ];
@@ -105,6 +104,9 @@ impl Cloud {
             &mut made["shieldedInstanceConfig"],
             &wanted["shieldedInstanceConfig"],
         );
+        if let Some(accounts) = wanted["serviceAccounts"].as_array() {
+            made["serviceAccounts"] = accounts.iter().map(account).collect();
+        }
         made["disks"] = self.attach(project, zone, name, wanted);
         made["networkInterfaces"] = interfaces(project, zone, number, wanted);
         print_on(&mut made);
@@ -289,6 +291,15 @@ fn scheduling(wanted: &Value) -> Value {
         }),
     };
     over(&mut made, wanted);
+    made
+}
+
+/// The account of a machine: `default` is told by its address.
+fn account(wanted: &Value) -> Value {
+    let mut made = wanted.clone();
+    if wanted["email"] == "default" {
+        made["email"] = json!(things::ACCOUNT);
+    }
     made
 }
 

@@ -36,7 +36,7 @@ pub fn of<'a>(
         let metric = match kind.split('-').next().unwrap_or_default() {
             "n2" => Some("N2_CPUS"),
             "t2a" => Some("T2A_CPUS"),
-            "e2" => Some("CPUS"),
+            "e2" | "n1" => Some("CPUS"),
             // Those of newer families are no quota of a region's.
             _ => None,
         };

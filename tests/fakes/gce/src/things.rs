@@ -11,7 +11,11 @@ pub const REGIONS: [(&str, &[&str]); 2] = [
     ("us-east1", &["us-east1-b", "us-east1-c"]),
 ];
 
-const TYPES: [(&str, &str, u32); 5] = [
+/// The service account of machines that are to have the default one.
+pub const ACCOUNT: &str = "1234-compute@developer.gserviceaccount.com";
+
+const TYPES: [(&str, &str, u32); 6] = [
+    ("n1-standard-1", "X86_64", 1),
     ("e2-small", "X86_64", 2),
     ("e2-medium", "X86_64", 2),
     ("n2-standard-2", "X86_64", 2),
@@ -68,15 +72,6 @@ pub fn zone(root: &str, project: &str, name: &str) -> Value {
         "region": format!("{root}/projects/{project}/regions/{region}"),
         "selfLink": format!("{root}/projects/{project}/zones/{name}"),
     })
-}
-
-/// Returns what a listing has in place of what is in a zone that it does not reach.
-pub fn unreachable(scope: &str) -> Value {
-    json!({"warning": {
-        "code": "UNREACHABLE",
-        "message": format!("The scope '{scope}' is currently unreachable."),
-        "data": [{"key": "scope", "value": scope}],
-    }})
 }
 
 /// Returns the machine types of a zone.

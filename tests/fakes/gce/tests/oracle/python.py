@@ -184,13 +184,17 @@ assert [it["name"] for it in found] == ["e2-small"] and found[0]["guestCpus"] ==
 
 # One machine.
 given = new_id()
-making = instances.insert(**here, body=one("web-0"), requestId=given).execute()
+scope = "https://www.googleapis.com/auth/cloud-platform"
+account = {"serviceAccounts": [{"email": "default", "scopes": [scope]}]}
+making = instances.insert(**here, body=one("web-0", **account), requestId=given).execute()
 assert making["operationType"] == "insert", making
 assert instances.get(**on("web-0")).execute()["status"] in ("PROVISIONING", "STAGING")
 done(making)
 made = instances.get(**on("web-0")).execute()
 assert made["status"] == "RUNNING" and made["labels"] == {"team": "a"}, made
 assert made["networkInterfaces"][0]["networkIP"].startswith("10."), made
+account = compute.projects().get(project=project).execute()["defaultServiceAccount"]
+assert made["serviceAccounts"] == [{"email": account, "scopes": [scope]}], made
 assert made["id"] == making["targetId"] and made["selfLink"] == making["targetLink"], making
 disk = disks.get(**here, disk="web-0").execute()
 assert disk["sizeGb"] == "20" and disk["labels"] == {"team": "a"}, disk
@@ -238,6 +242,11 @@ refused(400, "invalid", instances.list(**here, filter="this is none"))
 refused(400, "invalid", instances.list(**here, pageToken="of-nobody"))
 began = [it["operationType"] for page in pages(operations, **here) for it in page]
 assert began.count("insert") == 7 and began.count("bulkInsert") == 2, began
+
+everything = compute.globalOperations().aggregatedList(project=project).execute()
+assert len(everything["items"][f"zones/{zone}"]["operations"]) == 2, everything
+everything = disks.aggregatedList(project=project, filter="name = web-1").execute()
+assert len(everything["items"][f"zones/{zone}"]["disks"]) == 1, everything
 
 # What a call in bulk did for each of its machines is an operation of its group.
 group = f"operationGroupId = {bulk['operationGroupId']}"

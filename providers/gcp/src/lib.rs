@@ -13,6 +13,7 @@
 //! 5. Each call that is made is in [`policy::ACTIONS`], so that the least role is never a guess.
 
 mod attributes;
+mod check;
 mod client;
 mod compare;
 mod connect;

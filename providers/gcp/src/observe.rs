@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
-use google_cloud_compute_v1::model::Instance;
-use meshvm_provider_api::{Labels, Machine, MachineId, ProviderError, labels};
+use google_cloud_compute_v1::model::{
+    Instance, InstancesScopedList, instances_scoped_list::warning::Code,
+};
+use meshvm_provider_api::{ErrorClass, Labels, Machine, MachineId, ProviderError, labels};
 
 use crate::client::Client;
 use crate::machine;
@@ -80,7 +82,15 @@ pub(crate) async fn instances(
     Ok(instances)
 }
 
+/// Returns whether a listing lacks what is in a zone.
+fn is_unreachable(zone: &InstancesScopedList) -> bool {
+    let code = zone.warning.as_ref().and_then(|it| it.code.as_ref());
+    code == Some(&Code::Unreachable)
+}
+
 async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, ProviderError> {
+    let prefix = format!("zones/{}-", client.apis.region);
+    let is_here = |zone: &str| zone.starts_with(&prefix);
     let mut found = Vec::new();
     let mut next = String::new();
     let apis = &client.apis;
@@ -94,8 +104,13 @@ async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, Provide
                     .send()
             })
             .await?;
-        let zones = page.items.into_values();
-        found.extend(zones.flat_map(|zone| zone.instances));
+        let zones = page.items.iter().filter(|(zone, _)| is_here(zone));
+        if let Some((zone, _)) = zones.into_iter().find(|(_, it)| is_unreachable(it)) {
+            // What is not listed now may be there: it is not known to be gone.
+            let message = format!("{zone} cannot be reached");
+            return Err(ProviderError::new(ErrorClass::Unavailable, message));
+        }
+        found.extend(page.items.into_values().flat_map(|zone| zone.instances));
         next = page.next_page_token.unwrap_or_default();
         if next.is_empty() {
             return Ok(found);

@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 pub enum Action {
     /// Lists machines of all zones.
     AggregatedListInstances,
-    /// Lists machines of one zone.
-    ListInstances,
     /// Looks at one machine.
     GetInstance,
     /// Makes machines.
@@ -43,8 +41,10 @@ pub enum Action {
     GetRegion,
     /// Tells the architectures of types.
     AggregatedListMachineTypes,
-    /// Tells that a subnetwork is there.
+    /// Tells that a subnetwork is there, and has addresses left.
     GetSubnetwork,
+    /// Tells whether machines may be put in a subnetwork.
+    TestSubnetworkPermissions,
     /// Tells that the credentials reach the project.
     GetProject,
 }
@@ -52,7 +52,6 @@ pub enum Action {
 /// Every call that is made.
 pub const ACTIONS: [Action; 20] = [
     Action::AggregatedListInstances,
-    Action::ListInstances,
     Action::GetInstance,
     Action::BulkInsert,
     Action::DeleteInstance,
@@ -70,6 +69,7 @@ pub const ACTIONS: [Action; 20] = [
     Action::GetRegion,
     Action::AggregatedListMachineTypes,
     Action::GetSubnetwork,
+    Action::TestSubnetworkPermissions,
     Action::GetProject,
 ];
 
@@ -78,7 +78,6 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AggregatedListInstances => "instances.aggregatedList",
-            Self::ListInstances => "instances.list",
             Self::GetInstance => "instances.get",
             Self::BulkInsert => "instances.bulkInsert",
             Self::DeleteInstance => "instances.delete",
@@ -96,15 +95,16 @@ impl Action {
             Self::GetRegion => "regions.get",
             Self::AggregatedListMachineTypes => "machineTypes.aggregatedList",
             Self::GetSubnetwork => "subnetworks.get",
+            Self::TestSubnetworkPermissions => "subnetworks.testIamPermissions",
             Self::GetProject => "projects.get",
         }
     }
 
-    /// Returns the permission that the call needs
+    /// Returns the permission that the call needs; `None` when everybody may make it
     /// (<https://cloud.google.com/compute/docs/access/iam-permissions>).
-    pub fn permission(self) -> &'static str {
-        match self {
-            Self::AggregatedListInstances | Self::ListInstances => "compute.instances.list",
+    pub fn permission(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AggregatedListInstances => "compute.instances.list",
             Self::GetInstance => "compute.instances.get",
             Self::BulkInsert => "compute.instances.create",
             Self::DeleteInstance => "compute.instances.delete",
@@ -123,14 +123,15 @@ impl Action {
             Self::AggregatedListMachineTypes => "compute.machineTypes.list",
             Self::GetSubnetwork => "compute.subnetworks.get",
             Self::GetProject => "compute.projects.get",
-        }
+            // Everybody may ask what they may.
+            Self::TestSubnetworkPermissions => return None,
+        })
     }
 
     /// Returns whether the call changes nothing, so that a lost reply lost nothing.
     pub fn is_reading(self) -> bool {
         match self {
             Self::AggregatedListInstances
-            | Self::ListInstances
             | Self::GetInstance
             | Self::WaitOperation
             | Self::ListOperations
@@ -139,6 +140,7 @@ impl Action {
             | Self::GetRegion
             | Self::AggregatedListMachineTypes
             | Self::GetSubnetwork
+            | Self::TestSubnetworkPermissions
             | Self::GetProject => true,
             Self::BulkInsert
             | Self::DeleteInstance
@@ -153,13 +155,22 @@ impl Action {
     }
 }
 
-/// What making machines takes beside the call itself: their disks and their network.
-const MAKING: [&str; 5] = [
+/// The right to put machines in a subnetwork.
+pub(crate) const USE_SUBNETWORK: &str = "compute.subnetworks.use";
+/// The right to give them public addresses there.
+pub(crate) const USE_EXTERNAL_IP: &str = "compute.subnetworks.useExternalIp";
+
+/// What making machines takes beside the call itself: their disks and their network
+/// (<https://cloud.google.com/compute/docs/instances/create-start-instance#api>).
+const MAKING: [&str; 8] = [
     "compute.disks.create",
+    "compute.disks.setLabels",
     "compute.images.useReadOnly",
-    "compute.subnetworks.use",
     "compute.instances.setServiceAccount",
-    "compute.networks.use",
+    "compute.instances.setLabels",
+    "compute.instances.setMetadata",
+    "compute.instances.setTags",
+    USE_SUBNETWORK,
 ];
 
 /// Returns the least role that works, as `gcloud iam roles create --file` takes it.
@@ -167,7 +178,7 @@ const MAKING: [&str; 5] = [
 /// Public addresses need `compute.subnetworks.useExternalIp` besides, machines with a service
 /// account `iam.serviceAccounts.actAs` on it: both are the user's to grant where they are meant.
 pub fn least() -> Value {
-    let calls = ACTIONS.into_iter().map(Action::permission);
+    let calls = ACTIONS.into_iter().filter_map(Action::permission);
     let permissions: BTreeSet<&str> = calls.chain(MAKING).collect();
     json!({
         "title": "meshvm",
@@ -185,9 +196,8 @@ mod tests {
     fn the_role_has_a_permission_for_each_call() {
         let role = least();
         let permissions = role["includedPermissions"].as_array().unwrap();
-        for action in ACTIONS {
-            let permission = json!(action.permission());
-            assert!(permissions.contains(&permission), "{}", action.as_str());
+        for permission in ACTIONS.into_iter().filter_map(Action::permission) {
+            assert!(permissions.contains(&json!(permission)), "{permission}");
         }
         assert!(
             permissions

@@ -8,7 +8,7 @@ use meshvm_provider_api::{
 
 use crate::client::Client;
 use crate::observe::{self, Which};
-use crate::{create, delete, resolve, update};
+use crate::{check, create, delete, resolve, update};
 
 /// One scope: what some credentials reach of one project in one region.
 pub(crate) struct GcpProvider {
@@ -62,7 +62,7 @@ impl Provider for GcpProvider {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
         match effort {
-            Effort::Check(_) => resolve::check(&self.client, &template).await?,
+            Effort::Check(more) => check::template(&self.client, &template, &more).await?,
             // What a machine needs is made in its own call.
             Effort::Look | Effort::Make => {}
         }

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use meshvm_provider_api::Gib;
 pub use image::{Image, ImagePolicy};
+pub use meshvm_provider_api::Gib;
 pub use types::MachineTypes;
 
 /// The provider's name, and the key of its block.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use crate::description::Call;
+use crate::instances::last;
 use crate::manners::Manners;
 use crate::operations::{Effect, Operation};
-use crate::page::{Pages, Wanted};
+use crate::page::Pages;
 use crate::refusal::Refusal;
-use crate::things;
+use crate::{quotas, things};
 
 /// What links of things begin with, whatever address clients reach them at.
 pub const ROOT: &str = "https://www.googleapis.com/compute/v1";
@@ -19,13 +20,14 @@ pub const ROOT: &str = "https://www.googleapis.com/compute/v1";
 pub struct Cloud {
     pub manners: Manners,
     pub instances: BTreeMap<u64, Value>,
+    /// Disks, by their addresses.
     pub disks: BTreeMap<String, Value>,
     pub operations: Vec<Operation>,
     /// The operation that each request id began.
-    replies: HashMap<String, usize>,
+    pub replies: HashMap<String, usize>,
     /// How many listings still hide each machine.
     pub hidden: BTreeMap<u64, u32>,
-    pages: Pages,
+    pub pages: Pages,
     number: u64,
     /// What shall fail in the end: by the call now at work.
     pub later: Option<(u16, String)>,
@@ -45,6 +47,11 @@ impl Asked<'_> {
             .get(name)
             .map(String::as_str)
             .unwrap_or_default()
+    }
+
+    /// Returns the address that was called, from `projects/` on.
+    pub fn address(&self) -> &str {
+        &self.call.address
     }
 }
 
@@ -86,7 +93,7 @@ impl Cloud {
             Refusal::not_found(&format!("projects/{project}/{kind}/{name}"))
         };
         match asked.call.method.name.as_str() {
-            "instances.aggregatedList" => self.aggregated(asked),
+            "instances.aggregatedList" => self.list_all_instances(asked),
             "instances.list" => self.list(asked),
             "instances.get" => {
                 let id = self.find(asked, "instance")?;
@@ -102,15 +109,9 @@ impl Cloud {
             "instances.setMetadata" => self.set_metadata(asked),
             "instances.setMachineType" => self.set_machine_type(asked),
             "instances.setDeletionProtection" => self.set_deletion_protection(asked),
-            "disks.get" => {
-                let name = asked.path("disk");
-                let disk = self.disks.get(name);
-                disk.cloned().ok_or_else(|| missing("disks", name))
-            }
-            "disks.list" => {
-                let all: Vec<Value> = self.disks.values().cloned().collect();
-                self.listed(asked, "compute#diskList", all)
-            }
+            "disks.get" => self.disk(asked),
+            "disks.list" => self.list_disks(asked),
+            "disks.aggregatedList" => self.list_all_disks(asked),
             "zoneOperations.get" => {
                 let at = self.operation(asked)?;
                 Ok(self.operations[at].body.clone())
@@ -126,6 +127,10 @@ impl Cloud {
                 let all: Vec<Value> = all.map(|it| it.body.clone()).collect();
                 self.listed(asked, "compute#operationList", all)
             }
+            "globalOperations.aggregatedList" => {
+                let all = self.operations.iter().map(|it| it.body.clone()).collect();
+                self.by_zone(asked, "compute#operationAggregatedList", "operations", all)
+            }
             "images.get" => {
                 let name = asked.path("image");
                 let found = things::image(ROOT, &project, |_, image| image == name);
@@ -136,34 +141,77 @@ impl Cloud {
                 let found = things::image(ROOT, &project, |family, _| family == name);
                 found.ok_or_else(|| missing("global/images/family", name))
             }
+            "imageFamilyViews.get" => {
+                let name = asked.path("family");
+                let found = things::image(ROOT, &project, |family, _| family == name);
+                let found = found.ok_or_else(|| missing("global/images/family", name))?;
+                Ok(json!({"image": found}))
+            }
             "regions.get" => {
                 let name = asked.path("region");
-                let used = self.instances.len();
-                let found = things::region(ROOT, &project, name, used, self.manners.quota);
+                let prefix = format!("{name}-");
+                let is_here = |it: &&Value| last(&it["zone"]).starts_with(&prefix);
+                let machines = self.instances.values().filter(is_here);
+                let disks = self.disks.values().filter(is_here);
+                let quotas = quotas::of(&self.manners, machines, disks);
+                let found = things::region(ROOT, &project, name, &quotas);
                 found.ok_or_else(|| missing("regions", name))
             }
             "subnetworks.get" => {
                 let (region, name) = (asked.path("region"), asked.path("subnetwork"));
                 let found = things::subnetwork(ROOT, &project, region, name);
-                found.ok_or_else(|| missing("subnetworks", name))
+                let mut found = found.ok_or_else(|| missing("subnetworks", name))?;
+                if asked.query.get("views").map(String::as_str) == Some("WITH_UTILIZATION") {
+                    let machines = self.instances.values();
+                    let of = |it: &Value| it["networkInterfaces"][0]["subnetwork"].clone();
+                    let used = machines.filter(|it| of(it) == found["selfLink"]).count();
+                    found["utilizationDetails"] = json!({"ipv4Utilizations": [{
+                        "totalAllocatedIp": used.to_string(),
+                        "totalFreeIp": self.manners.addresses.saturating_sub(used).to_string(),
+                    }]});
+                }
+                Ok(found)
+            }
+            "subnetworks.testIamPermissions" => {
+                let (region, name) = (asked.path("region"), asked.path("resource"));
+                let found = things::subnetwork(ROOT, &project, region, name);
+                found.ok_or_else(|| missing("subnetworks", name))?;
+                let wanted = asked.body["permissions"].as_array();
+                let wanted = wanted.into_iter().flatten();
+                let denied = &self.manners.denied;
+                let granted = wanted.filter(|it| !denied.contains(it.as_str().unwrap_or_default()));
+                Ok(json!({"permissions": granted.collect::<Vec<_>>()}))
             }
             "projects.get" => Ok(json!({
                 "kind": "compute#project",
                 "id": "1234",
                 "name": project,
                 "selfLink": format!("{ROOT}/projects/{project}"),
+                "creationTimestamp": "2026-01-01T00:00:00.000-07:00",
+                "defaultNetworkTier": "PREMIUM",
+                "defaultServiceAccount": things::ACCOUNT,
+                "commonInstanceMetadata": {"kind": "compute#metadata"},
+                "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
             })),
             "machineTypes.aggregatedList" => {
-                let all: Vec<Value> = things::zones()
-                    .flat_map(|zone| things::types(ROOT, &project, zone))
-                    .collect();
-                let (page, next) = self.cut(asked, all)?;
-                Ok(by_zone(
-                    "compute#machineTypeAggregatedList",
-                    "machineTypes",
-                    page,
-                    next,
-                ))
+                let all = things::zones().flat_map(|zone| things::types(ROOT, &project, zone));
+                let kind = "compute#machineTypeAggregatedList";
+                self.by_zone(asked, kind, "machineTypes", all.collect())
+            }
+            "machineTypes.get" => {
+                let name = asked.path("machineType");
+                let mut all = things::types(ROOT, &project, zone).into_iter();
+                let found = all.find(|it| it["name"] == name);
+                found.ok_or_else(|| missing(&format!("zones/{zone}/machineTypes"), name))
+            }
+            "machineTypes.list" => {
+                let all = things::types(ROOT, &project, zone);
+                self.listed(asked, "compute#machineTypeList", all)
+            }
+            "zones.get" => Ok(things::zone(ROOT, &project, zone)),
+            "zones.list" => {
+                let all = things::zones().map(|zone| things::zone(ROOT, &project, zone));
+                self.listed(asked, "compute#zoneList", all.collect())
             }
             other => {
                 let message = format!("The double does not know what {other} does");
@@ -181,8 +229,14 @@ impl Cloud {
         }
     }
 
-    /// Ends an operation.
+    /// Ends an operation, and before it those of its group.
     pub fn finish(&mut self, at: usize) {
+        let group = self.operations[at].body["operationGroupId"].clone();
+        if !group.is_null() && self.operations[at].body["operationType"] == "bulkInsert" {
+            let mut all = (0..self.operations.len()).collect::<Vec<_>>();
+            all.retain(|&it| it != at && self.operations[it].body["operationGroupId"] == group);
+            all.into_iter().for_each(|it| self.finish(it));
+        }
         while !self.operations[at].is_done() {
             if let Some(effect) = self.operations[at].step() {
                 self.apply(effect);
@@ -211,73 +265,4 @@ impl Cloud {
         self.operations.push(operation);
         self.operations.len() - 1
     }
-
-    fn cut(
-        &mut self,
-        asked: &Asked<'_>,
-        all: Vec<Value>,
-    ) -> Result<(Vec<Value>, Option<String>), Refusal> {
-        let wanted = Wanted {
-            what: format!("{} {}", asked.call.method.name, asked.path("zone")),
-            query: asked.query,
-            most: self.manners.page,
-        };
-        self.pages.cut(&wanted, all)
-    }
-
-    /// Returns a page of a list.
-    pub fn listed(
-        &mut self,
-        asked: &Asked<'_>,
-        kind: &str,
-        all: Vec<Value>,
-    ) -> Result<Value, Refusal> {
-        let (page, next) = self.cut(asked, all)?;
-        let mut answer = json!({"kind": kind, "id": "list", "items": page});
-        if let Some(next) = next {
-            answer["nextPageToken"] = json!(next);
-        }
-        Ok(answer)
-    }
-
-    fn aggregated(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
-        let all = self.visible();
-        let (page, next) = self.cut(asked, all)?;
-        Ok(by_zone(
-            "compute#instanceAggregatedList",
-            "instances",
-            page,
-            next,
-        ))
-    }
-}
-
-/// Sorts things by their zones, as aggregated lists have them; a zone without says so.
-fn by_zone(kind: &str, name: &str, page: Vec<Value>, next: Option<String>) -> Value {
-    let mut items = serde_json::Map::new();
-    for zone in things::zones() {
-        let key = format!("zones/{zone}");
-        let warning = json!({
-            "code": "NO_RESULTS_ON_PAGE",
-            "message": format!("There are no results for scope '{key}' on this page."),
-            "data": [{"key": "scope", "value": key}],
-        });
-        items.insert(key, json!({"warning": warning}));
-    }
-    for thing in page {
-        let zone = thing["zone"].as_str().unwrap_or_default();
-        let zone = zone.rsplit('/').next().unwrap_or_default();
-        let scope = &mut items[&format!("zones/{zone}")];
-        if scope[name].is_null() {
-            *scope = json!({ name: [] });
-        }
-        if let Some(list) = scope[name].as_array_mut() {
-            list.push(thing);
-        }
-    }
-    let mut answer = json!({"kind": kind, "id": "list", "items": items});
-    if let Some(next) = next {
-        answer["nextPageToken"] = json!(next);
-    }
-    answer
 }

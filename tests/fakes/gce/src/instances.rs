@@ -1,32 +1,34 @@
-//! What calls do to machines.
+//! What calls do to machines that are there.
 
 use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::cloud::{Asked, Cloud, ROOT};
+use crate::cloud::{Asked, Cloud};
 use crate::operations::Effect;
 use crate::refusal::Refusal;
 use crate::things;
-
-/// What the ids of machines begin at: they are larger than a double can hold.
-const FIRST: u64 = 6_000_000_000_000_000_000;
-/// Fields of a machine's properties that are the machine's own as they are.
-const TAKEN: [&str; 7] = [
-    "canIpForward",
-    "description",
-    "scheduling",
-    "shieldedInstanceConfig",
-    "serviceAccounts",
-    "reservationAffinity",
-    "deletionProtection",
-];
+use crate::validate::boolean;
 
 /// Returns the fingerprint of something.
-fn fingerprint(of: &Value) -> String {
+pub fn fingerprint(of: &Value) -> String {
     let digest = Sha256::digest(of.to_string().as_bytes());
-    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
+    URL_SAFE.encode(&digest[..8])
+}
+
+/// Returns whether what a client sent is a fingerprint; clients write it in either alphabet of
+/// base64.
+fn is_of(sent: &Value, fingerprint: &Value) -> bool {
+    let bytes = |value: &Value| {
+        let text = value.as_str()?;
+        URL_SAFE
+            .decode(text)
+            .or_else(|_| STANDARD.decode(text))
+            .ok()
+    };
+    bytes(sent).is_some_and(|sent| bytes(fingerprint) == Some(sent))
 }
 
 /// Returns the name at the end of an address.
@@ -72,199 +74,26 @@ impl Cloud {
             .ok_or_else(|| Refusal::not_found(&address))
     }
 
-    fn is_taken(&self, zone: &str, name: &str) -> bool {
-        let mut all = self.instances.values();
-        all.any(|it| last(&it["zone"]) == zone && it["name"] == name)
-    }
-
     /// Does what an operation does in the end.
     pub fn apply(&mut self, effect: Effect) {
-        let mut state = |id: u64, state: &str| {
+        let now = Timestamp::now().to_string();
+        let mut state = |id: u64, state: &str, when: &str| {
             if let Some(instance) = self.instances.get_mut(&id) {
                 instance["status"] = json!(state);
+                instance[when] = json!(now);
             }
         };
         match effect {
-            Effect::Run(ids) => ids.into_iter().for_each(|id| state(id, "RUNNING")),
-            Effect::Stop(id) => state(id, "TERMINATED"),
+            Effect::Run(ids) => ids
+                .into_iter()
+                .for_each(|id| state(id, "RUNNING", "lastStartTimestamp")),
+            Effect::Stop(id) => state(id, "TERMINATED", "lastStopTimestamp"),
             Effect::Nothing => {}
             Effect::Remove(id) => {
                 let gone = self.instances.remove(&id).unwrap_or_default();
-                for disk in gone["disks"].as_array().into_iter().flatten() {
-                    if disk["autoDelete"] == true {
-                        self.disks.remove(last(&disk["source"]));
-                    }
-                }
+                self.detach(&gone);
             }
         }
-    }
-
-    /// Makes one machine; it is being provisioned.
-    fn make(&mut self, project: &str, zone: &str, name: &str, wanted: &Value) -> u64 {
-        let number = self.next();
-        let id = FIRST + number;
-        let place = format!("{ROOT}/projects/{project}/zones/{zone}");
-        let now = Timestamp::now().to_string();
-        let mut made = json!({
-            "kind": "compute#instance",
-            "id": id.to_string(),
-            "name": name,
-            "zone": place,
-            "selfLink": format!("{place}/instances/{name}"),
-            "machineType": format!("{place}/machineTypes/{}", last(&wanted["machineType"])),
-            "status": "PROVISIONING",
-            "creationTimestamp": now,
-            "lastStartTimestamp": now,
-            "deletionProtection": false,
-            "startRestricted": false,
-            "labels": wanted["labels"].as_object().cloned().unwrap_or_default(),
-            "tags": {"items": wanted["tags"]["items"].as_array().cloned().unwrap_or_default()},
-            "metadata": {
-                "kind": "compute#metadata",
-                "items": wanted["metadata"]["items"].as_array().cloned().unwrap_or_default(),
-            },
-            "shieldedInstanceConfig": {
-                "enableSecureBoot": false, "enableVtpm": true, "enableIntegrityMonitoring": true,
-            },
-            "scheduling": {
-                "automaticRestart": true, "onHostMaintenance": "MIGRATE",
-                "preemptible": false, "provisioningModel": "STANDARD",
-            },
-        });
-        for field in TAKEN {
-            if !wanted[field].is_null() {
-                made[field] = wanted[field].clone();
-            }
-        }
-        made["disks"] = self.disks(project, zone, name, wanted);
-        made["networkInterfaces"] = interfaces(project, zone, number, wanted);
-        print_on(&mut made);
-        self.instances.insert(id, made);
-        if self.manners.lag > 0 {
-            self.hidden.insert(id, self.manners.lag);
-        }
-        id
-    }
-
-    fn disks(&mut self, project: &str, zone: &str, name: &str, wanted: &Value) -> Value {
-        let mut attached = Vec::new();
-        for (index, disk) in wanted["disks"].as_array().into_iter().flatten().enumerate() {
-            let parameters = &disk["initializeParams"];
-            let own = match index {
-                0 => name.to_owned(),
-                index => format!("{name}-{index}"),
-            };
-            let place = format!("{ROOT}/projects/{project}/zones/{zone}");
-            let size = match &parameters["diskSizeGb"] {
-                Value::Null => json!("10"),
-                Value::String(size) => json!(size),
-                other => json!(other.to_string()),
-            };
-            self.disks.insert(
-                own.clone(),
-                json!({
-                    "kind": "compute#disk", "name": own, "sizeGb": size, "zone": place,
-                    "status": "READY", "sourceImage": parameters["sourceImage"],
-                    "labels": parameters["labels"],
-                }),
-            );
-            let device = match disk["deviceName"].as_str() {
-                Some(device) => device.to_owned(),
-                None => format!("persistent-disk-{index}"),
-            };
-            attached.push(json!({
-                "kind": "compute#attachedDisk", "type": "PERSISTENT", "mode": "READ_WRITE",
-                "index": index, "boot": disk["boot"] == true,
-                "autoDelete": disk["autoDelete"] == true, "deviceName": device,
-                "diskSizeGb": size, "source": format!("{place}/disks/{own}"),
-            }));
-        }
-        json!(attached)
-    }
-
-    pub fn insert(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
-        let (project, zone) = (asked.path("project"), asked.path("zone"));
-        let name = asked.body["name"].as_str().unwrap_or_default();
-        if name.is_empty() {
-            return Err(Refusal::new(
-                400,
-                "required",
-                "Required field 'resource.name' not specified",
-            ));
-        }
-        crate::wanted::check(asked.body)?;
-        if self.is_taken(zone, name) {
-            let message = format!("The resource 'zones/{zone}/instances/{name}' already exists");
-            return Err(Refusal::new(409, "alreadyExists", message));
-        }
-        let id = self.make(project, zone, name, asked.body);
-        let target = self.instances[&id]["selfLink"].clone();
-        let target = target.as_str().unwrap_or_default();
-        let at = self.begin(asked, "insert", target, Effect::Run(vec![id]));
-        self.operations[at].body["targetId"] = json!(id.to_string());
-        Ok(self.operations[at].body.clone())
-    }
-
-    pub fn bulk_insert(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
-        let (project, zone) = (asked.path("project"), asked.path("zone"));
-        let number = |name: &str| match &asked.body[name] {
-            Value::String(text) => text.parse::<usize>().ok(),
-            other => other.as_u64().and_then(|it| usize::try_from(it).ok()),
-        };
-        let wanted = &asked.body["instanceProperties"];
-        let names = asked.body["perInstanceProperties"].as_object();
-        let names: Vec<&String> = names.into_iter().flat_map(Map::keys).collect();
-        let count = number("count").unwrap_or_default();
-        if count == 0 || count != names.len() || count > 1000 {
-            let message = "Invalid value for field 'resource.count': it is not the number of names, or over 1000.";
-            return Err(Refusal::invalid(message));
-        }
-        let pattern = regex::Regex::new("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$").expect("a pattern");
-        if let Some(wrong) = names.iter().find(|name| !pattern.is_match(name)) {
-            let message = format!("Invalid value for field 'resource.name': '{wrong}'.");
-            return Err(Refusal::invalid(message));
-        }
-        crate::wanted::check(wanted)?;
-        let least = number("minCount").unwrap_or(count);
-        let kind = last(&wanted["machineType"]).to_owned();
-        let free: Vec<String> = names
-            .iter()
-            .filter(|name| !self.is_taken(zone, name))
-            .map(|name| (*name).clone())
-            .collect();
-        let room = self.manners.room.get(&kind).copied().unwrap_or(u32::MAX);
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let quota = self.manners.quota.saturating_sub(self.instances.len());
-        let most = free.len().min(room).min(quota);
-        let has_failed = self.later.is_some() || most < least;
-        let made = if has_failed { 0 } else { most };
-        let new: Vec<u64> = free[..made]
-            .iter()
-            .map(|name| self.make(project, zone, name, wanted))
-            .collect();
-        if let Some(left) = self.manners.room.get_mut(&kind) {
-            *left -= u32::try_from(made).unwrap_or_default();
-        }
-        let target = format!("{ROOT}/projects/{project}/zones/{zone}");
-        let at = self.begin(asked, "bulkInsert", &target, Effect::Run(new));
-        let operation = &mut self.operations[at];
-        for name in names.iter().filter(|name| !free.contains(name)) {
-            let message = format!("The resource 'zones/{zone}/instances/{name}' already exists");
-            operation.fails(409, "RESOURCE_ALREADY_EXISTS", &message);
-        }
-        if most < free.len() && quota < room {
-            operation.fails(403, "QUOTA_EXCEEDED", "Quota 'INSTANCES' exceeded.");
-        } else if most < free.len() {
-            let message = format!("The zone '{zone}' does not have enough resources available.");
-            operation.fails(503, "ZONE_RESOURCE_POOL_EXHAUSTED", &message);
-        }
-        operation.ends["instancesBulkInsertOperationMetadata"] = json!({
-            "perLocationStatus": {format!("zones/{zone}"): {
-                "targetVmCount": count, "createdVmCount": made,
-                "failedToCreateVmCount": count - made, "status": "DONE",
-            }},
-        });
-        Ok(operation.body.clone())
     }
 
     pub fn delete(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
@@ -336,7 +165,10 @@ impl Cloud {
             .unwrap_or_default();
         crate::wanted::labels(&wanted)?;
         let instance = self.instances.get_mut(&id).expect("it was found");
-        if asked.body["labelFingerprint"] != instance["labelFingerprint"] {
+        if !is_of(
+            &asked.body["labelFingerprint"],
+            &instance["labelFingerprint"],
+        ) {
             return Err(Refusal::stale("labels"));
         }
         if self.later.is_none() {
@@ -358,7 +190,7 @@ impl Cloud {
     fn replace(&mut self, asked: &Asked<'_>, kind: &str, field: &str) -> Result<Value, Refusal> {
         let id = self.find(asked, "instance")?;
         let instance = self.instances.get_mut(&id).expect("it was found");
-        if asked.body["fingerprint"] != instance[field]["fingerprint"] {
+        if !is_of(&asked.body["fingerprint"], &instance[field]["fingerprint"]) {
             return Err(Refusal::stale(field));
         }
         if self.later.is_none() {
@@ -371,6 +203,7 @@ impl Cloud {
 
     pub fn set_machine_type(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let id = self.find(asked, "instance")?;
+        crate::wanted::address(&asked.body["machineType"], "machineType")?;
         let wanted = last(&asked.body["machineType"]).to_owned();
         if !things::is_type(&wanted) {
             let message = format!("Invalid value for field 'resource.machineType': '{wanted}'.");
@@ -389,39 +222,17 @@ impl Cloud {
     pub fn set_deletion_protection(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let id = self.find(asked, "resource")?;
         // As in the cloud, it is on when nothing else is said.
-        let wanted = asked.query.get("deletionProtection").map(String::as_str) != Some("false");
+        let wanted = asked.query.get("deletionProtection");
+        let wanted = wanted.and_then(|text| boolean(text)).unwrap_or(true);
         self.instances.get_mut(&id).expect("it was found")["deletionProtection"] = json!(wanted);
         self.on(asked, "setDeletionProtection", id, Effect::Nothing)
     }
 }
 
 /// Writes the fingerprints of a machine.
-fn print_on(instance: &mut Value) {
+pub fn print_on(instance: &mut Value) {
     instance["labelFingerprint"] = json!(fingerprint(&instance["labels"]));
     for field in ["tags", "metadata"] {
         instance[field]["fingerprint"] = json!(fingerprint(&instance[field]["items"]));
     }
-}
-
-fn interfaces(project: &str, zone: &str, number: u64, wanted: &Value) -> Value {
-    let region = zone.rsplit_once('-').map_or(zone, |(region, _)| region);
-    let asked = &wanted["networkInterfaces"][0];
-    let subnetwork = match last(&asked["subnetwork"]) {
-        "" => "default",
-        name => name,
-    };
-    let found = things::subnetwork(ROOT, project, region, subnetwork).unwrap_or_default();
-    let mut interface = json!({
-        "kind": "compute#networkInterface",
-        "name": "nic0",
-        "network": found["network"],
-        "subnetwork": found["selfLink"],
-        "networkIP": format!("10.128.{}.{}", (number >> 8) & 255, number & 255),
-        "stackType": "IPV4_ONLY",
-    });
-    interface["fingerprint"] = json!(fingerprint(&interface));
-    if let Some(configs) = asked["accessConfigs"].as_array() {
-        interface["accessConfigs"] = json!(configs);
-    }
-    json!([interface])
 }

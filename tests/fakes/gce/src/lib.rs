@@ -7,13 +7,18 @@
 //!
 //! It counts calls by name, so that what a client costs is known.
 
+mod batch;
 mod cloud;
 mod description;
+mod disks;
 mod filter;
 mod instances;
+mod lists;
+mod making;
 mod manners;
 mod operations;
 mod page;
+mod quotas;
 mod refusal;
 mod server;
 mod things;

@@ -1,6 +1,6 @@
 //! How the double behaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How the double behaves; by default well.
 #[derive(Clone, Debug)]
@@ -17,6 +17,14 @@ pub struct Manners {
     pub room: BTreeMap<String, u32>,
     /// How many machines the project may have.
     pub quota: usize,
+    /// The limits of a region's other quotas, by metric.
+    pub limits: BTreeMap<String, u32>,
+    /// How many machines a subnetwork has addresses for.
+    pub addresses: usize,
+    /// Zones that listings do not reach, and say so.
+    pub unreachable: BTreeSet<String>,
+    /// Permissions that the caller lacks, where it asks for them.
+    pub denied: BTreeSet<String>,
     /// The most machines of a page, whatever is asked for.
     pub page: usize,
     /// Answers to give in place of the cloud's, each once.
@@ -36,6 +44,10 @@ impl Default for Manners {
             throttle_every: 0,
             room: BTreeMap::new(),
             quota: 100_000,
+            limits: BTreeMap::new(),
+            addresses: 262_140,
+            unreachable: BTreeSet::new(),
+            denied: BTreeSet::new(),
             page: 500,
             refusals: Vec::new(),
             meddle: 0,

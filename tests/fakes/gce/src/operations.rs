@@ -1,9 +1,8 @@
 //! Operations: pending, running, done; and done may be failed.
 
+use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-
-use crate::refusal::Refusal;
 
 /// What an operation does to an instance when it ends.
 #[derive(Clone, Debug)]
@@ -70,10 +69,17 @@ impl Operation {
     /// Makes it end in an error.
     pub fn fails(&mut self, status: u16, code: &str, message: &str) {
         self.ends["httpErrorStatusCode"] = json!(status);
-        self.ends["httpErrorMessage"] = json!(Refusal::new(status, code, message).reason);
+        let word = StatusCode::from_u16(status)
+            .expect("a status")
+            .canonical_reason();
+        self.ends["httpErrorMessage"] = json!(word.unwrap_or_default().to_uppercase());
         let errors = self.ends["error"]["errors"].as_array().cloned();
         let mut errors = errors.unwrap_or_default();
-        errors.push(json!({"code": code, "message": message}));
+        let error = json!({"code": code, "message": message});
+        // What befell many machines is said once.
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
         self.ends["error"] = json!({"errors": errors});
     }
 

@@ -38,7 +38,7 @@ impl Pages {
                 .unwrap_or_default()
         };
         let filter = Filter::read(text("filter"))?;
-        let what = format!("{} {}", wanted.what, text("filter"));
+        let what = format!("{} {} {}", wanted.what, text("filter"), text("orderBy"));
         let from = match text("pageToken") {
             "" => 0,
             token => match self.0.get(token) {

@@ -1,6 +1,6 @@
 //! The server: tokens, manners, counts; and what others do, who are not counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as Free};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use crate::batch;
 use crate::cloud::{Asked, Cloud};
 use crate::description::Api;
 use crate::manners::{Halt, Manners};
@@ -44,6 +45,7 @@ struct Shared {
     asked: u64,
     throttled: u64,
     lost: u64,
+    billed: BTreeSet<String>,
     is_halted: bool,
 }
 
@@ -136,6 +138,23 @@ impl Gce {
         self.shared().lost
     }
 
+    /// Returns the projects that calls were to be counted against.
+    pub fn billed(&self) -> BTreeSet<String> {
+        self.shared().billed.clone()
+    }
+
+    /// Forgets which request ids there were, as the cloud does after a while.
+    pub fn forget_requests(&self) {
+        self.shared().cloud.replies.clear();
+    }
+
+    /// Makes this many further listings show none of the machines that there are.
+    pub fn hide(&self, listings: u32) {
+        let cloud = &mut self.shared().cloud;
+        let all = cloud.instances.keys().map(|id| (*id, listings));
+        cloud.hidden = all.collect();
+    }
+
     /// Makes a client hang at a call from now on.
     pub fn halt(&self, halt: Option<Halt>) {
         let mut shared = self.shared();
@@ -226,17 +245,49 @@ async fn answer(
         let refusal = Refusal::new(401, "required", "Login Required.");
         return Ok(json_of(401, &refusal.body()));
     }
-    let query = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
-    let query: BTreeMap<String, String> = query.into_owned().collect();
-    let fate = decide(
-        &mut lock(&shared),
-        head.method.as_str(),
-        &path,
-        &query,
-        &body,
-    );
+    let billed = head.headers.get("x-goog-user-project");
+    if let Some(project) = billed.and_then(|it| it.to_str().ok()) {
+        lock(&shared).billed.insert(project.to_owned());
+    }
+    if path == batch::PATH {
+        return answer_batch(&shared, &head.headers, &body).await;
+    }
+    let target = head.uri.path_and_query().map_or("", |it| it.as_str());
+    let fate = decide(&mut lock(&shared), head.method.as_str(), target, &body);
+    let (status, body) = settled(fate).await?;
+    Ok(json_of(status, &body))
+}
+
+/// Answers the calls of a batch, one after another; what becomes of one becomes of all.
+async fn answer_batch(
+    shared: &Mutex<Shared>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response<Full<Bytes>>, io::Error> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let body = String::from_utf8_lossy(body);
+    let Some(parts) = batch::parts(kind.unwrap_or_default(), &body) else {
+        let refusal = Refusal::new(400, "badRequest", "Failed to parse batch request.");
+        return Ok(json_of(400, &refusal.body()));
+    };
+    let mut answers = Vec::new();
+    for part in &parts {
+        let fate = decide(
+            &mut lock(shared),
+            &part.verb,
+            &part.target,
+            part.body.as_bytes(),
+        );
+        answers.push(settled(fate).await?);
+    }
+    let (kind, body) = batch::answer(&parts, &answers);
+    Ok(response(200, &kind, body))
+}
+
+/// Returns a call's answer, if it ever gets one.
+async fn settled(fate: Fate) -> Result<(u16, Value), io::Error> {
     match fate {
-        Fate::Answer(status, body) => Ok(json_of(status, &body)),
+        Fate::Answer(status, body) => Ok((status, body)),
         Fate::Lose => Err(io::Error::other("the reply is lost, on purpose")),
         Fate::Hang => {
             std::future::pending::<Infallible>().await;
@@ -246,21 +297,23 @@ async fn answer(
 }
 
 fn json_of(status: u16, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    response(status, "application/json; charset=UTF-8", body.to_string())
+}
+
+fn response(status: u16, kind: &str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    let kind = "application/json; charset=UTF-8".parse().expect("a value");
+    let kind = kind.parse().expect("a value");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
 /// Decides what becomes of a call, and does it.
-fn decide(
-    shared: &mut Shared,
-    verb: &str,
-    path: &str,
-    query: &BTreeMap<String, String>,
-    body: &[u8],
-) -> Fate {
+fn decide(shared: &mut Shared, verb: &str, target: &str, body: &[u8]) -> Fate {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let query = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     let refused = |refusal: &Refusal| Fate::Answer(refusal.status, refusal.body());
     let call = match Api::get().route(verb, path) {
         Ok(call) => call,
@@ -307,7 +360,7 @@ fn decide(
         }
         shared.cloud.later = Some((refusal.status, refusal.reason));
     }
-    let answer = run(&mut shared.cloud, verb, path, query, body.as_ref());
+    let answer = run(&mut shared.cloud, verb, path, &query, body.as_ref());
     shared.cloud.later = None;
     if halt.is_some() {
         shared.is_halted = true;

@@ -11,7 +11,11 @@ pub const REGIONS: [(&str, &[&str]); 2] = [
     ("us-east1", &["us-east1-b", "us-east1-c"]),
 ];
 
-const TYPES: [(&str, &str, u32); 5] = [
+/// The service account of machines that are to have the default one.
+pub const ACCOUNT: &str = "1234-compute@developer.gserviceaccount.com";
+
+const TYPES: [(&str, &str, u32); 6] = [
+    ("n1-standard-1", "X86_64", 1),
     ("e2-small", "X86_64", 2),
     ("e2-medium", "X86_64", 2),
     ("n2-standard-2", "X86_64", 2),
@@ -20,7 +24,13 @@ const TYPES: [(&str, &str, u32); 5] = [
 ];
 
 /// Images: project, family, name, architecture; the last of a family is its newest.
-const IMAGES: [(&str, &str, &str, &str); 3] = [
+const IMAGES: [(&str, &str, &str, &str); 4] = [
+    (
+        "debian-cloud",
+        "debian-12",
+        "debian-12-bookworm-v20260801",
+        "X86_64",
+    ),
     (
         "debian-cloud",
         "debian-12",
@@ -49,6 +59,21 @@ pub fn zones() -> impl Iterator<Item = &'static str> {
     REGIONS.iter().flat_map(|(_, zones)| zones.iter().copied())
 }
 
+/// Returns a zone.
+pub fn zone(root: &str, project: &str, name: &str) -> Value {
+    let region = name.rsplit_once('-').map_or(name, |(region, _)| region);
+    let number = zones().position(|zone| zone == name).unwrap_or_default();
+    json!({
+        "kind": "compute#zone",
+        "id": (2000 + number).to_string(),
+        "name": name,
+        "description": name,
+        "status": "UP",
+        "region": format!("{root}/projects/{project}/regions/{region}"),
+        "selfLink": format!("{root}/projects/{project}/zones/{name}"),
+    })
+}
+
 /// Returns the machine types of a zone.
 pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
     let types = TYPES
@@ -69,6 +94,12 @@ pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
     types.collect()
 }
 
+/// Returns how many processors a type has.
+pub fn processors(name: &str) -> u64 {
+    let found = TYPES.iter().find(|(known, _, _)| *known == name);
+    found.map_or(0, |(_, _, processors)| u64::from(*processors))
+}
+
 /// Returns whether there is such a machine type.
 pub fn is_type(name: &str) -> bool {
     TYPES.iter().any(|(known, _, _)| *known == name)
@@ -76,13 +107,14 @@ pub fn is_type(name: &str) -> bool {
 
 /// Finds an image of a project.
 pub fn image(root: &str, project: &str, is_it: impl Fn(&str, &str) -> bool) -> Option<Value> {
-    let mut found = IMAGES.iter().rev();
-    let (_, family, name, architecture) =
-        found.find(|(of, family, name, _)| *of == project && is_it(family, name))?;
+    let mut found = IMAGES.iter().enumerate().rev();
+    let (number, (_, family, name, architecture)) =
+        found.find(|(_, (of, family, name, _))| *of == project && is_it(family, name))?;
     Some(json!({
         "kind": "compute#image",
-        "id": "5000",
+        "id": (5000 + number).to_string(),
         "name": name,
+        "description": name,
         "family": family,
         "architecture": architecture,
         "status": "READY",
@@ -91,8 +123,22 @@ pub fn image(root: &str, project: &str, is_it: impl Fn(&str, &str) -> bool) -> O
     }))
 }
 
-/// Finds a region, with its quotas.
-pub fn region(root: &str, project: &str, name: &str, used: usize, most: usize) -> Option<Value> {
+/// Finds the image at an address, whole or from `projects/` on: an image, the newest of a family,
+/// or the newest of a family in a zone.
+pub fn image_at(root: &str, address: &str) -> Option<Value> {
+    let (_, address) = address.split_once("projects/")?;
+    let parts: Vec<&str> = address.split('/').collect();
+    match parts[..] {
+        [of, "global", "images", name] => image(root, of, |_, known| known == name),
+        [of, "global", "images", "family", name] | [of, "zones", _, "imageFamilyViews", name] => {
+            image(root, of, |family, _| family == name)
+        }
+        _ => None,
+    }
+}
+
+/// Finds a region.
+pub fn region(root: &str, project: &str, name: &str, quotas: &Value) -> Option<Value> {
     let (_, zones) = REGIONS.iter().find(|(known, _)| *known == name)?;
     let zones = zones
         .iter()
@@ -103,10 +149,7 @@ pub fn region(root: &str, project: &str, name: &str, used: usize, most: usize) -
         "name": name,
         "status": "UP",
         "zones": zones.collect::<Vec<_>>(),
-        "quotas": [
-            {"metric": "INSTANCES", "limit": most, "usage": used},
-            {"metric": "CPUS", "limit": most * 2, "usage": used * 2},
-        ],
+        "quotas": quotas,
         "selfLink": format!("{root}/projects/{project}/regions/{name}"),
     }))
 }

@@ -1,16 +1,19 @@
 //! Checks requests by the API's description of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use base64::Engine as _;
-use regex::Regex;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use regex::bytes::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use crate::description::{Api, Call};
 use crate::refusal::Refusal;
 
-/// Parameters that Google's newer clients send and the description does not hold.
-const SYSTEM: [&str; 2] = ["$alt", "$apiVersion"];
+/// Parameters that Google's own clients send and the description does not hold: the first two are
+/// google-cloud-rust's, the last is that of gcloud's lists.
+const SYSTEM: [&str; 3] = ["$alt", "$apiVersion", "returnPartialSuccess"];
 
 /// Checks a call: its path, its parameters and its body.
 ///
@@ -51,8 +54,15 @@ pub fn call(
             "required",
             "Required field 'resource' not specified",
         )),
+        // google-cloud-rust sends an empty object with every POST.
+        (None, Some(body)) if body.as_object().is_some_and(Map::is_empty) => Ok(()),
         (None, Some(_)) => Err(Refusal::invalid("This call takes no body")),
     }
+}
+
+/// Reads a parameter that is a boolean.
+pub fn boolean(text: &str) -> Option<bool> {
+    text.to_ascii_lowercase().parse().ok()
 }
 
 fn parameter(name: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
@@ -73,9 +83,8 @@ fn parameter(name: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
                 return wrong("It is out of range.");
             }
         }
-        Some("boolean") if text != "true" && text != "false" => {
-            return wrong("It is not a boolean.");
-        }
+        // Google's own command line writes them large.
+        Some("boolean") if boolean(text).is_none() => return wrong("It is not a boolean."),
         _ => {}
     }
     if name == "requestId" {
@@ -87,15 +96,28 @@ fn parameter(name: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
     strings(text, schema, name)
 }
 
+/// Patterns that were read: the same few are asked for at every call.
+static READ: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
+
+/// Makes a pattern of the description one of a whole text. As at Google, classes are of ASCII.
+fn whole(pattern: &str) -> Regex {
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let read = read.entry(pattern.to_owned()).or_insert_with(|| {
+        let mut whole = RegexBuilder::new(&format!("^(?:{pattern})$"));
+        let whole = whole.unicode(false).build();
+        whole.expect("a pattern of the description")
+    });
+    read.clone()
+}
+
 /// Checks a string's pattern and whether it is one of those that are allowed.
 fn strings(text: &str, schema: &Value, place: &str) -> Result<(), Refusal> {
-    if let Some(pattern) = schema["pattern"].as_str() {
-        let whole = Regex::new(&format!("^(?:{pattern})$")).expect("a pattern of the description");
-        if !whole.is_match(text) {
-            return Err(Refusal::invalid(format!(
-                "Invalid value for field '{place}': '{text}'. Must be a match of regex '{pattern}'"
-            )));
-        }
+    if let Some(pattern) = schema["pattern"].as_str()
+        && !whole(pattern).is_match(text.as_bytes())
+    {
+        return Err(Refusal::invalid(format!(
+            "Invalid value for field '{place}': '{text}'. Must be a match of regex '{pattern}'"
+        )));
     }
     match schema["enum"].as_array() {
         Some(allowed) if allowed.iter().all(|it| it != text) => Err(Refusal::invalid(format!(
@@ -152,11 +174,7 @@ fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Res
             let is_right = match format {
                 "int64" => text.parse::<i64>().is_ok(),
                 "uint64" => text.parse::<u64>().is_ok(),
-                "byte" => {
-                    let standard = base64::engine::general_purpose::STANDARD.decode(&text);
-                    let url = base64::engine::general_purpose::URL_SAFE.decode(&text);
-                    standard.is_ok() || url.is_ok()
-                }
+                "byte" => STANDARD.decode(&text).is_ok() || URL_SAFE.decode(&text).is_ok(),
                 _ => true,
             };
             match is_right {
@@ -208,4 +226,29 @@ fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Res
 
 fn kind(place: &str, what: &str) -> Refusal {
     Refusal::invalid(format!("Invalid value at '{place}': it is not {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: &Value) -> usize {
+        let below: usize = match value {
+            Value::Object(fields) => fields.values().map(check).sum(),
+            Value::Array(items) => items.iter().map(check).sum(),
+            _ => 0,
+        };
+        let pattern = value["pattern"].as_str();
+        pattern.map_or(below, |pattern| {
+            whole(pattern);
+            below + 1
+        })
+    }
+
+    #[test]
+    fn every_pattern_of_the_description_can_be_checked() {
+        let text = std::fs::read_to_string(crate::description()).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert!(check(&document) > 1000);
+    }
 }

@@ -7,8 +7,31 @@ use crate::instances::last;
 use crate::refusal::Refusal;
 use crate::things;
 
+/// Checks that something is an address, of a whole or a part, and no bare name.
+pub fn address(value: &Value, field: &str) -> Result<(), Refusal> {
+    let text = value.as_str().unwrap_or_default();
+    match text.contains('/') {
+        true => Ok(()),
+        false => Err(Refusal::invalid(format!(
+            "Invalid value for field 'resource.{field}': '{text}'. The URL is malformed."
+        ))),
+    }
+}
+
+/// Checks that something is a bare name, as the description says of the properties of machines
+/// that are made in bulk.
+pub fn name(value: &Value, field: &str) -> Result<(), Refusal> {
+    let text = value.as_str().unwrap_or_default();
+    match text.contains('/') {
+        true => Err(Refusal::invalid(format!(
+            "Invalid value for field 'resource.{field}': '{text}'. Only a name is accepted."
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// Checks what the description does not say of a machine's properties.
-pub fn check(wanted: &Value) -> Result<(), Refusal> {
+pub fn check(wanted: &Value, project: &str, region: &str) -> Result<(), Refusal> {
     let wrong = |field: &str, value: &str| {
         let message = format!(
             "Invalid value for field 'resource.{field}': '{value}'. The referenced resource does not exist or cannot be used."
@@ -29,22 +52,7 @@ pub fn check(wanted: &Value) -> Result<(), Refusal> {
     let image = disks[0]["initializeParams"]["sourceImage"]
         .as_str()
         .unwrap_or_default();
-    let mut parts = image.rsplit('/');
-    let name = parts.next().unwrap_or_default();
-    let project = image
-        .split("projects/")
-        .nth(1)
-        .and_then(|it| it.split('/').next());
-    let is_family = parts.next() == Some("family");
-    let found = things::image(
-        ROOT,
-        project.unwrap_or_default(),
-        |family, known| match is_family {
-            true => family == name,
-            false => known == name,
-        },
-    );
-    if found.is_none() {
+    if things::image_at(ROOT, image).is_none() {
         return wrong("disks[0].initializeParams.sourceImage", image);
     }
     let interface = &wanted["networkInterfaces"][0];
@@ -52,6 +60,12 @@ pub fn check(wanted: &Value) -> Result<(), Refusal> {
     let is_known = network.is_empty() || things::is_network(network);
     if interface.is_null() || !is_known {
         return wrong("networkInterfaces[0].network", network);
+    }
+    let subnetwork = last(&interface["subnetwork"]);
+    let is_known =
+        subnetwork.is_empty() || things::subnetwork(ROOT, project, region, subnetwork).is_some();
+    if !is_known {
+        return wrong("networkInterfaces[0].subnetwork", subnetwork);
     }
     metadata(&wanted["metadata"])?;
     labels(&wanted["labels"].as_object().cloned().unwrap_or_default())

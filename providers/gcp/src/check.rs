@@ -1,0 +1,327 @@
+//! Looks whether such machines can be had, before the first change. Changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use google_cloud_compute_v1::model::subnetworks::get_request::Views;
+use google_cloud_compute_v1::model::{MachineType, Quota, Subnetwork, TestPermissionsRequest};
+use meshvm_provider_api::{ErrorClass, ProviderError, Template};
+
+use crate::attributes::last;
+use crate::client::Client;
+use crate::policy::{Action, USE_EXTERNAL_IP, USE_SUBNETWORK};
+use crate::recipe::{Found, Recipe};
+use crate::resolve;
+use crate::settings::GcpSettings;
+
+/// The most types of a page.
+const PAGE: u32 = 500;
+/// Families of types whose processors have a quota of their own in each region; those of `E2`,
+/// `N1` and the shared ones count as `CPUS`, and those of newer families are told by no region
+/// (<https://cloud.google.com/compute/resource-usage#cpu_quota>).
+const FAMILIES: [&str; 12] = [
+    "a2", "c2", "c2d", "c3", "m1", "m2", "m3", "n2", "n2a", "n2d", "t2a", "t2d",
+];
+/// Families whose processors count as `CPUS`.
+const ORDINARY: [&str; 5] = ["e2", "n1", "f1", "g1", "custom"];
+
+/// Looks whether so many machines of a template can be had, by zone.
+///
+/// # Errors
+/// All that is in the way: `Invalid` or `NotFound` when they never can, `PermissionDenied` when
+/// these credentials may not; `Capacity` or `Quota` when they cannot now.
+pub(crate) async fn template(
+    client: &Client,
+    template: &Template,
+    more: &BTreeMap<String, u32>,
+) -> Result<(), ProviderError> {
+    let more: u64 = more.values().map(|count| u64::from(*count)).sum();
+    let recipe = Recipe::of(template)?;
+    let (asked, found) = (&recipe.asked, recipe.found()?);
+    let network = Network::of(asked);
+    let (types, subnetwork, rights) = futures::join!(
+        types(client, asked, found, more),
+        subnetwork_fits(client, asked, &network, more),
+        may_use(client, asked, &network),
+    );
+    let mut all: Vec<ProviderError> = types.unwrap_or_else(|error| vec![error]);
+    all.extend([subnetwork, rights].into_iter().filter_map(Result::err));
+    ProviderError::all(all).map_or(Ok(()), Err)
+}
+
+/// Returns what is wrong with the machine types.
+async fn types(
+    client: &Client,
+    asked: &GcpSettings,
+    found: &Found,
+    more: u64,
+) -> Result<Vec<ProviderError>, ProviderError> {
+    let names = &asked.machine_type.0;
+    let (types, region) =
+        futures::try_join!(machine_types(client, names), resolve::region(client))?;
+    let mut wrong = lacking(&types, names, &found.zones);
+    wrong.extend(misfits(asked, found, &types));
+    let mut fitting: BTreeMap<&str, &MachineType> = BTreeMap::new();
+    for kind in &types {
+        fitting.insert(kind.name.as_deref().unwrap_or_default(), kind);
+    }
+    let short: Vec<Option<ProviderError>> = fitting
+        .values()
+        .map(|kind| over_quota(kind, &region.quotas, asked, more))
+        .collect();
+    // One of several may be used up.
+    if short.iter().all(Option::is_some) {
+        wrong.extend(short.into_iter().flatten().next());
+    }
+    Ok(wrong)
+}
+
+/// Returns the zones where no type can be had.
+fn lacking(types: &[MachineType], names: &[String], zones: &[String]) -> Vec<ProviderError> {
+    let is_in = |zone: &String| {
+        let mut zones = types.iter().filter_map(|kind| kind.zone.as_deref());
+        zones.any(|of| last(of) == zone)
+    };
+    let empty = zones.iter().filter(|zone| !is_in(zone));
+    let names = names.join(", ");
+    let told = empty.map(|zone| {
+        let message = format!("zone `{zone}` has no machine type {names}");
+        ProviderError::new(ErrorClass::NotFound, message)
+            .with_hint("add another type to `machineType`, or drop the zone")
+    });
+    told.collect()
+}
+
+/// Returns the types that the image does not boot on.
+fn misfits(asked: &GcpSettings, found: &Found, types: &[MachineType]) -> Vec<ProviderError> {
+    let Some(of_image) = found.architecture.as_deref() else {
+        return Vec::new();
+    };
+    let other: BTreeSet<(&str, &str)> = types
+        .iter()
+        .filter_map(|kind| {
+            let has = kind.architecture.as_ref().and_then(|it| it.name());
+            let has = has.filter(|it| *it != "ARCHITECTURE_UNSPECIFIED" && *it != of_image)?;
+            Some((kind.name.as_deref().unwrap_or_default(), has))
+        })
+        .collect();
+    let told = other.into_iter().map(|(name, has)| {
+        let image = &asked.image;
+        let message = format!("image `{image}` is for {of_image}, and {name} is {has}");
+        ProviderError::new(ErrorClass::Invalid, message)
+            .with_hint("take an image for the type's architecture, or another type")
+    });
+    told.collect()
+}
+
+async fn machine_types(
+    client: &Client,
+    names: &[String],
+) -> Result<Vec<MachineType>, ProviderError> {
+    let names = names.iter().map(|name| format!("(name = \"{name}\")"));
+    let filter = names.collect::<Vec<_>>().join(" OR ");
+    let apis = &client.apis;
+    let mut found = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = client
+            .send(Action::AggregatedListMachineTypes, || {
+                let call = apis.machine_types.aggregated_list();
+                call.set_project(&apis.project)
+                    .set_filter(&filter)
+                    .set_max_results(PAGE)
+                    .set_page_token(&next)
+                    .send()
+            })
+            .await?;
+        found.extend(page.items.into_values().flat_map(|zone| zone.machine_types));
+        next = page.next_page_token.unwrap_or_default();
+        if next.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Returns which quota does not let so many machines of a type be made, as far as the region
+/// tells.
+fn over_quota(
+    kind: &MachineType,
+    quotas: &[Quota],
+    asked: &GcpSettings,
+    more: u64,
+) -> Option<ProviderError> {
+    let name = kind.name.as_deref().unwrap_or_default();
+    let of = |metric: &str| {
+        let is_it = |it: &&Quota| it.metric.as_ref().and_then(|it| it.name()) == Some(metric);
+        quotas.iter().find(is_it)
+    };
+    let processors = u64::try_from(kind.guest_cpus.unwrap_or_default()).unwrap_or_default();
+    let mut needs: Vec<(String, u64)> = vec![("INSTANCES".to_owned(), more)];
+    needs.extend(processors_of(name, asked, &of).map(|metric| (metric, processors * more)));
+    if asked.public_address {
+        needs.push(("IN_USE_ADDRESSES".to_owned(), more));
+    }
+    for (metric, each) in disks(asked) {
+        needs.push((metric.to_owned(), each * more));
+    }
+    needs.into_iter().find_map(|(metric, needed)| {
+        let quota = of(&metric)?;
+        let (limit, used) = (quota.limit?, quota.usage.unwrap_or_default());
+        // Quotas are numbers of things, though the API writes them as if they were measured.
+        (used + needed as f64 > limit).then(|| {
+            let region = asked.region.as_str();
+            let message = format!(
+                "{used} of {limit} {metric} of {region} are used, and {more} of {name} would take {needed}"
+            );
+            ProviderError::new(ErrorClass::Quota, message)
+                .with_hint("ask for a higher quota on the page IAM & Admin, Quotas")
+        })
+    })
+}
+
+/// Returns the quota that a type's processors count against.
+fn processors_of<'a>(
+    name: &str,
+    asked: &GcpSettings,
+    of: &impl Fn(&str) -> Option<&'a Quota>,
+) -> Option<String> {
+    // Without a quota of their own, spot machines share the ordinary one.
+    let spot = of("PREEMPTIBLE_CPUS").and_then(|it| it.limit);
+    if asked.spot.is_some() && spot.is_some_and(|limit| limit > 0.0) {
+        return Some("PREEMPTIBLE_CPUS".to_owned());
+    }
+    let family = name.split('-').next().unwrap_or_default();
+    match (FAMILIES.contains(&family), ORDINARY.contains(&family)) {
+        (true, _) => Some(format!("{}_CPUS", family.to_uppercase())),
+        (false, true) => Some("CPUS".to_owned()),
+        (false, false) => None,
+    }
+}
+
+/// Returns how much of which quota the disks of a machine take, where the file gives type and
+/// size (<https://cloud.google.com/compute/resource-usage#disk_quota>).
+fn disks(asked: &GcpSettings) -> BTreeMap<&'static str, u64> {
+    let boot = asked.boot_disk.iter();
+    let boot = boot.filter_map(|disk| Some((disk.kind.as_deref()?, disk.size?)));
+    let extra = asked.disks.iter();
+    let extra = extra.filter_map(|disk| Some((disk.kind.as_deref()?, disk.size)));
+    let mut all = BTreeMap::new();
+    for (kind, size) in boot.chain(extra) {
+        let metric = match kind {
+            "pd-ssd" | "pd-balanced" => "SSD_TOTAL_GB",
+            "pd-standard" => "DISKS_TOTAL_GB",
+            "hyperdisk-balanced" => "HDB_TOTAL_GB",
+            _ => continue,
+        };
+        *all.entry(metric).or_default() += u64::from(size.count());
+    }
+    all
+}
+
+/// The subnetwork of a fleet's machines.
+struct Network<'a> {
+    /// The project that it is in: a shared network's is another one.
+    project: &'a str,
+    /// Its name; in a network that makes its own it is the network's.
+    subnetwork: &'a str,
+}
+
+impl<'a> Network<'a> {
+    fn of(asked: &'a GcpSettings) -> Self {
+        let network = asked.network.as_deref();
+        let named = asked.subnetwork.as_deref().or(network).unwrap_or("default");
+        let host = named.strip_prefix("projects/");
+        let host = host.and_then(|rest| rest.split('/').next());
+        Self {
+            project: host.unwrap_or(&asked.project),
+            subnetwork: last(named),
+        }
+    }
+}
+
+async fn subnetwork_fits(
+    client: &Client,
+    asked: &GcpSettings,
+    network: &Network<'_>,
+    more: u64,
+) -> Result<(), ProviderError> {
+    let apis = &client.apis;
+    let name = network.subnetwork;
+    let call = || {
+        let call = apis.subnetworks.get().set_region(&apis.region);
+        call.set_project(network.project)
+            .set_subnetwork(name)
+            .set_views(Views::WithUtilization)
+            .send()
+    };
+    let answer = client.send(Action::GetSubnetwork, call).await;
+    let seen = answer.map_err(|error| match error.class {
+        ErrorClass::NotFound => {
+            let message = format!("there is no subnetwork `{name}` in {}", apis.region);
+            let told = ProviderError::new(ErrorClass::NotFound, message);
+            match asked.subnetwork {
+                Some(_) => told,
+                None => told.with_hint("name the `subnetwork`, or another `network`"),
+            }
+        }
+        _ => error,
+    })?;
+    let of = seen.network.as_deref().map(last).unwrap_or_default();
+    if let Some(wanted) = asked.network.as_deref().filter(|it| last(it) != of) {
+        let wanted = last(wanted);
+        let message = format!("subnetwork `{name}` is in network {of}, and not in {wanted}");
+        return Err(ProviderError::new(ErrorClass::Invalid, message)
+            .with_hint(format!("write `network: {of}`, or leave it out")));
+    }
+    match free(&seen) {
+        Some(left) if left < more => {
+            let message =
+                format!("subnetwork `{name}` has {left} addresses left, and {more} are needed");
+            Err(ProviderError::new(ErrorClass::Capacity, message)
+                .with_hint("take a subnetwork that has addresses left, or expand this one"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns how many addresses of the first range are left.
+fn free(subnetwork: &Subnetwork) -> Option<u64> {
+    let details = subnetwork.utilization_details.as_ref()?;
+    let mut ranges = details.ipv_4_utilizations.iter();
+    let own = ranges.find(|it| it.range_name.as_deref().unwrap_or_default().is_empty())?;
+    u64::try_from(own.total_free_ip?).ok()
+}
+
+/// Looks whether machines may be put in the subnetwork: of the rights on other things, Compute
+/// Engine tells only by refusing a call.
+async fn may_use(
+    client: &Client,
+    asked: &GcpSettings,
+    network: &Network<'_>,
+) -> Result<(), ProviderError> {
+    let mut needed = vec![USE_SUBNETWORK];
+    needed.extend(asked.public_address.then_some(USE_EXTERNAL_IP));
+    let apis = &client.apis;
+    let body = TestPermissionsRequest::new().set_permissions(needed.clone());
+    let call = || {
+        let call = apis.subnetworks.test_iam_permissions();
+        call.set_project(network.project)
+            .set_region(&apis.region)
+            .set_resource(network.subnetwork)
+            .set_body(body.clone())
+            .send()
+    };
+    let granted = match client.send(Action::TestSubnetworkPermissions, call).await {
+        Ok(answer) => answer.permissions,
+        // That it is not there is told by what looks at it.
+        Err(error) if error.class == ErrorClass::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    needed.retain(|right| !granted.iter().any(|has| has == right));
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let (lacking, name) = (needed.join(" and "), network.subnetwork);
+    let message = format!("these credentials lack {lacking} on subnetwork `{name}`");
+    Err(ProviderError::new(ErrorClass::PermissionDenied, message)
+        .with_hint("`meshvm doctor --iam gcp` prints the permissions needed"))
+}

@@ -1,0 +1,150 @@
+//! Looking up what a block names, and whether such machines can be had.
+
+use std::collections::BTreeMap;
+
+use meshvm_provider_api::{Effort, ErrorClass};
+use serde_json::{Value, json};
+
+use crate::ground::{Ground, counts, on_gce};
+
+fn more(count: u32) -> Effort {
+    Effort::Check(BTreeMap::from([("europe-west1-b".to_owned(), count)]))
+}
+
+#[test]
+fn the_newest_image_is_taken_and_what_a_plan_froze_is_not_looked_up_again() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let named = ground.named(&json!({}));
+        let provider = ground.open(&named).await;
+        let frozen = provider.prepare(&named, Effort::Look).await.unwrap();
+        let newest = "projects/debian-cloud/global/images/debian-12-bookworm-v20260901";
+        assert_eq!(frozen.attributes["image"], newest);
+        let zones = ["europe-west1-b", "europe-west1-c", "europe-west1-d"];
+        assert_eq!(frozen.zones, zones);
+        let calls = [("images.getFromFamily", 1), ("regions.get", 1)];
+        assert_eq!(ground.calls(), counts(&calls));
+        let again = provider.prepare(&frozen, Effort::Look).await.unwrap();
+        assert_eq!(again, frozen);
+        assert_eq!(ground.calls(), counts(&[]));
+    });
+}
+
+#[test]
+fn what_cannot_be_had_is_told_before_anything_is_made() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        use Effort::Look;
+        use ErrorClass::{Invalid, NotFound};
+        let family = |name: &str| json!({"project": "debian-cloud", "family": name});
+        let image = "projects/debian-cloud/global/images/none";
+        for (change, effort, class, what) in [
+            (json!({"image": family("none")}), Look, NotFound, "none"),
+            (json!({"image": image}), Look, NotFound, "none"),
+            (
+                json!({"zones": ["europe-west1-z"]}),
+                Look,
+                NotFound,
+                "europe-west1-z",
+            ),
+            (
+                json!({"bootDisk": {"size": "5GiB"}}),
+                Look,
+                Invalid,
+                "10GiB",
+            ),
+            (json!({"subnetwork": "none"}), more(1), NotFound, "none"),
+            (json!({"network": "none"}), more(1), NotFound, "none"),
+            (
+                json!({"network": "default", "subnetwork": "vms"}),
+                more(1),
+                Invalid,
+                "acme",
+            ),
+            (
+                json!({"machineType": "none-1"}),
+                more(1),
+                NotFound,
+                "none-1",
+            ),
+            (
+                json!({"image": family("debian-12-arm64")}),
+                more(1),
+                Invalid,
+                "ARM64",
+            ),
+        ] {
+            let named = ground.named(&change);
+            let provider = ground.open(&named).await;
+            let error = provider.prepare(&named, effort).await.unwrap_err();
+            assert_eq!(error.class, class, "{change}: {error}");
+            assert!(error.message.contains(what), "{change}: {}", error.message);
+        }
+        assert_eq!(ground.gce.instances(), [Value::Null; 0], "nothing was made");
+    });
+}
+
+#[test]
+fn a_quota_is_told_by_how_many_machines_are_still_to_be_made() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        for (change, metric, limit, fits) in [
+            (json!({}), "CPUS", 4, 2),
+            (json!({"machineType": "n2-standard-2"}), "N2_CPUS", 6, 3),
+            (json!({"spot": {}}), "PREEMPTIBLE_CPUS", 2, 1),
+            (json!({"publicAddress": true}), "IN_USE_ADDRESSES", 3, 3),
+            (
+                json!({"bootDisk": {"size": "50GiB", "type": "pd-ssd"}}),
+                "SSD_TOTAL_GB",
+                120,
+                2,
+            ),
+        ] {
+            ground
+                .gce
+                .behave(|now| now.limits = [(metric.to_owned(), limit)].into());
+            let named = ground.named(&change);
+            let provider = ground.open(&named).await;
+            provider.prepare(&named, more(fits)).await.unwrap();
+            let refused = provider.prepare(&named, more(fits + 1)).await;
+            let error = refused.unwrap_err();
+            assert_eq!(error.class, ErrorClass::Quota, "{error}");
+            assert!(error.message.contains(metric), "{}", error.message);
+        }
+        // What one type has no quota for may be another's.
+        ground
+            .gce
+            .behave(|now| now.limits = [("N2_CPUS".to_owned(), 2)].into());
+        let both = json!({"machineType": ["n2-standard-2", "e2-small"]});
+        let named = ground.named(&both);
+        let provider = ground.open(&named).await;
+        provider.prepare(&named, more(9)).await.unwrap();
+    });
+}
+
+#[test]
+fn addresses_and_rights_and_all_the_rest_are_told_at_once() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        ground.gce.behave(|now| {
+            now.addresses = 3;
+            now.quota = 4;
+            now.denied = ["compute.subnetworks.useExternalIp".to_owned()].into();
+        });
+        let named = ground.named(&json!({"publicAddress": true}));
+        let provider = ground.open(&named).await;
+        let error = provider.prepare(&named, more(5)).await.unwrap_err();
+        for what in [
+            "INSTANCES",
+            "`default` has 3 addresses left, and 5 are needed",
+            "lack compute.subnetworks.useExternalIp",
+        ] {
+            assert!(error.message.contains(what), "{}", error.message);
+        }
+        assert!(error.hint.unwrap().contains("doctor --iam gcp"));
+        // Who gives no public addresses needs no right to.
+        let named = ground.named(&json!({}));
+        let provider = ground.open(&named).await;
+        provider.prepare(&named, more(3)).await.unwrap();
+    });
+}

@@ -218,10 +218,7 @@ async fn a_plan_tells_what_others_did_to_entries() {
     drop(sidecars);
     let entries = ground.istio("WorkloadEntry");
     let name = names(&ground, "networking.istio.io/v1", "WorkloadEntry").await;
-    let name = name
-        .iter()
-        .find(|name| name.starts_with("web"))
-        .unwrap();
+    let name = name.iter().find(|name| name.starts_with("web")).unwrap();
     let edit = async |change: Value| {
         let how = PatchParams {
             field_manager: Some("kubectl-edit".to_owned()),

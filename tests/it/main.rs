@@ -11,6 +11,8 @@ mod cluster;
 mod crash;
 mod golden;
 mod kill;
+#[cfg(any(feature = "ledger-az", feature = "ledger-gs"))]
+mod ledgers;
 #[cfg(feature = "local")]
 mod machines;
 mod properties;

@@ -5,8 +5,8 @@
 
 use google_cloud_compute_v1::Error;
 use google_cloud_compute_v1::model::Operation;
+use google_cloud_gax::error::rpc::StatusDetails;
 use meshvm_provider_api::{ErrorClass, ProviderError};
-use serde_json::Value;
 
 use crate::policy::Action;
 
@@ -17,14 +17,11 @@ pub(crate) const EXISTS: [&str; 2] = ["alreadyExists", "RESOURCE_ALREADY_EXISTS"
 pub(crate) fn of(action: Action, error: Error) -> ProviderError {
     let name = action.as_str();
     if let Some(status) = error.http_status_code() {
-        let body = error.http_payload();
-        let body: Value = body
-            .and_then(|body| serde_json::from_slice(body).ok())
-            .unwrap_or_default();
-        let said = body["error"]["message"].as_str();
-        let first = &body["error"]["errors"][0];
-        let reason = first["reason"].as_str().unwrap_or_default();
-        let mut made = made(name, reason, status, said.unwrap_or("no reason was given"));
+        // An answer that is none of the API's has no more to say.
+        let said = error.status();
+        let reason = said.and_then(|said| said.details.iter().find_map(reason_of));
+        let message = said.map_or("no reason was given", |said| said.message.as_str());
+        let mut made = made(name, reason.unwrap_or_default(), status, message);
         let headers = error.http_headers();
         made.retry_after = headers
             .and_then(|headers| headers.get("retry-after"))
@@ -47,6 +44,15 @@ pub(crate) fn of(action: Action, error: Error) -> ProviderError {
         false => lost(action),
     };
     ProviderError::new(class, format!("{name}: no answer")).with_source(error)
+}
+
+/// Returns the reason of an error: Google's client has the same place for that of `errors` and
+/// that of `details`, and prefers the latter.
+fn reason_of(details: &StatusDetails) -> Option<&str> {
+    match details {
+        StatusDetails::ErrorInfo(info) => Some(&info.reason),
+        _ => None,
+    }
 }
 
 /// Returns what it means that a call's reply did not come: one that only reads may be sent again.

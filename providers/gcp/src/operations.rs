@@ -1,7 +1,6 @@
 //! Waits for operations, and asks each for its real result.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use google_cloud_compute_v1::model::{Operation, operation::Status};
 use meshvm_provider_api::{ErrorClass, ProviderError};
@@ -12,11 +11,8 @@ use crate::policy::Action;
 
 /// How many operations one listing asks for: their names share one address line.
 const AT_ONCE: usize = 50;
-/// The first wait between two looks, and the longest.
-const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(5);
-/// How many looks many operations may take, some ten minutes: stopping may take that long.
-const LOOKS: u32 = 120;
+/// How many rounds many operations may take, each of them a wait of up to two minutes.
+const ROUNDS: u32 = 120;
 /// How often one operation is waited for, up to two minutes each.
 const WAITS: u32 = 60;
 
@@ -34,13 +30,7 @@ pub(crate) async fn done(
             return Ok(operation);
         }
         let name = operation.name.clone().unwrap_or_default();
-        let apis = &client.apis;
-        operation = client
-            .send(Action::WaitOperation, || {
-                let call = apis.operations.wait().set_project(&apis.project);
-                call.set_zone(zone).set_operation(&name).send()
-            })
-            .await?;
+        operation = wait(client, zone, &name).await?;
     }
     Err(endless(&operation.name.unwrap_or_default()))
 }
@@ -65,14 +55,16 @@ pub(crate) async fn all(
             Some(name) => waits.entry(zone).or_default().push(name),
         }
     }
-    let mut pause = FIRST;
-    for _ in 0..LOOKS {
+    for _ in 0..ROUNDS {
         waits.retain(|_, names| !names.is_empty());
-        if waits.is_empty() {
+        let Some((zone, names)) = waits.iter_mut().next() else {
             return failed.map_or(Ok(()), Err);
+        };
+        // The cloud answers when one of them is done: where it began last, most others are too.
+        if let Some(last) = names.pop() {
+            let waited = wait(client, zone, &last).await?;
+            names.extend(settled(waited, &mut failed));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST);
         for (zone, names) in &mut waits {
             let mut left = Vec::new();
             for some in names.chunks(AT_ONCE) {
@@ -85,6 +77,16 @@ pub(crate) async fn all(
     }
     let first = waits.into_values().flatten().next();
     Err(endless(&first.unwrap_or_default()))
+}
+
+/// Waits for one operation; it may not be done when the cloud has waited long enough.
+async fn wait(client: &Client, zone: &str, name: &str) -> Result<Operation, ProviderError> {
+    let apis = &client.apis;
+    let call = || {
+        let call = apis.operations.wait().set_project(&apis.project);
+        call.set_zone(zone).set_operation(name).send()
+    };
+    client.send(Action::WaitOperation, call).await
 }
 
 /// Returns the name of an operation that is not done; keeps the error of one that failed.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
@@ -46,7 +45,8 @@ pub struct Method {
     /// Its name, such as `instances.bulkInsert`.
     pub name: String,
     verb: String,
-    path: Regex,
+    /// Its path, such as `projects/{project}/zones/{zone}`.
+    path: String,
     pub parameters: Map<String, Value>,
     /// The schema of its body.
     pub body: Option<String>,
@@ -55,7 +55,8 @@ pub struct Method {
 impl Method {
     /// Returns whether it changes nothing.
     pub fn is_reading(&self) -> bool {
-        self.verb == "GET" || self.name.ends_with(".wait")
+        let asks = [".wait", ".testIamPermissions"];
+        self.verb == "GET" || asks.iter().any(|end| self.name.ends_with(end))
     }
 }
 
@@ -86,7 +87,7 @@ impl Api {
                 methods.push(Method {
                     name: format!("{resource}.{name}"),
                     verb: text_of(&method["httpMethod"]),
-                    path: pattern(&text_of(&method["flatPath"])),
+                    path: text_of(&method["flatPath"]),
                     parameters: method["parameters"]
                         .as_object()
                         .cloned()
@@ -110,16 +111,14 @@ impl Api {
         let unknown = || Refusal::new(404, "notFound", format!("There is no {verb} {path}"));
         let address = path.strip_prefix("/compute/v1/").ok_or_else(unknown)?;
         let fits = self.methods.iter().filter(|method| method.verb == verb);
-        let found = fits.filter_map(|method| Some((method, method.path.captures(address)?)));
+        let found = fits.filter_map(|method| Some((method, parameters(&method.path, address)?)));
         // `instances/{instance}` fits what `instances/bulkInsert` names exactly.
-        let (method, groups) = found
-            .min_by_key(|(method, _)| method.path.captures_len())
+        let (method, path) = found
+            .min_by_key(|(_, path)| path.len())
             .ok_or_else(unknown)?;
-        let path = method.path.capture_names().flatten();
-        let path = path.map(|name| (name.to_owned(), groups[name].to_owned()));
         Ok(Call {
             address: address.to_owned(),
-            path: path.collect(),
+            path,
             method,
         })
     }
@@ -136,12 +135,19 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Makes a pattern of a path such as `projects/{project}/zones/{zone}`.
-fn pattern(path: &str) -> Regex {
-    let parts = path.split('/').map(|part| match part.strip_prefix('{') {
-        Some(name) => format!("(?P<{}>[^/]+)", name.trim_end_matches('}')),
-        None => regex::escape(part),
-    });
-    let path = parts.collect::<Vec<_>>().join("/");
-    Regex::new(&format!("^{path}$")).expect("a path makes a pattern")
+/// Returns the parameters of an address, where it is one of a path's.
+fn parameters(path: &str, address: &str) -> Option<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    let mut parts = address.split('/');
+    for name in path.split('/') {
+        let part = parts.next()?;
+        match name.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
+            Some(name) if !part.is_empty() => {
+                found.insert(name.to_owned(), part.to_owned());
+            }
+            None if name == part => {}
+            Some(_) | None => return None,
+        }
+    }
+    parts.next().is_none().then_some(found)
 }

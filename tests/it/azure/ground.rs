@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use meshvm_arm::{Arm, Authority, GROUP, Halt, LOCATION, Machine, Manners, SECRET, SUBSCRIPTION, TENANT};
+use meshvm_arm::{
+    Arm, Authority, GROUP, Halt, LOCATION, Machine, Manners, SECRET, SUBSCRIPTION, TENANT,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

@@ -93,7 +93,9 @@ impl Cloud for Ground {
             let labels = machine["labels"].as_object().unwrap().iter();
             Found {
                 entry: text(&machine["name"]),
-                labels: labels.map(|(key, value)| (key.clone(), text(value))).collect(),
+                labels: labels
+                    .map(|(key, value)| (key.clone(), text(value)))
+                    .collect(),
             }
         });
         found.collect()

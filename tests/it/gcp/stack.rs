@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_gce::Manners;
+use meshvm_gce::{Manners, Refused};
 use serde_json::{Value, json};
 
 use super::ground::{Ground, NEW, OLD, REGION, member};
@@ -32,7 +32,10 @@ fn a_stack_is_made_looked_at_repaired_changed_and_destroyed() {
 
     ground.meshvm("apply -y").exits(0);
     let made = ground.calls();
-    assert_eq!(made["instances.bulkInsert"], 3, "one in each zone: {made:?}");
+    assert_eq!(
+        made["instances.bulkInsert"], 3,
+        "one in each zone: {made:?}"
+    );
     let machines = ground.machines();
     assert_eq!(machines.len(), 12);
     let mut zones: BTreeMap<&str, u32> = BTreeMap::new();
@@ -51,7 +54,11 @@ fn a_stack_is_made_looked_at_repaired_changed_and_destroyed() {
 
     ground.meshvm("plan --detailed-exitcode").exits(0);
     let looked = ground.calls();
-    let expected = ["images.getFromFamily", "instances.aggregatedList", "regions.get"];
+    let expected = [
+        "images.getFromFamily",
+        "instances.aggregatedList",
+        "regions.get",
+    ];
     assert_eq!(looked.keys().collect::<Vec<_>>(), expected, "{looked:?}");
     assert_eq!(looked.values().sum::<u64>(), 3, "{looked:?}");
 
@@ -130,18 +137,18 @@ fn a_plan_shows_the_image_and_a_saved_one_keeps_it() {
 }
 
 #[test]
-fn where_one_zone_is_full_the_others_take_its_machines() {
+fn where_one_zone_is_full_the_others_are_served_and_the_next_apply_makes_the_rest() {
     let ground = Ground::new(Manners::default());
-    let full = "europe-west1-b";
-    ground.gce.behave(|now| now.full = [full.to_owned()].into());
+    let full = Refused::new("instances.bulkInsert", 503, "insufficientCapacity");
+    ground.gce.behave(|now| now.refusals.push(full));
     ground.write(&BTreeMap::from([("web", member("web", 6, &json!({})))]));
-    ground.meshvm("apply -y");
-    let machines = ground.machines();
-    assert_eq!(machines.len(), 6, "{machines:?}");
-    assert!(
-        machines.iter().all(|it| last(&it["zone"]) != full),
-        "{machines:?}"
-    );
+    let ran = ground.meshvm("apply -y").exits(1);
+    assert!(ran.stderr.contains("insufficientCapacity"), "{}", ran.all());
+    assert!(ran.stderr.contains("another zone"), "{}", ran.all());
+    assert_eq!(ground.machines().len(), 4);
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(ground.machines().len(), 6);
+    ground.meshvm("plan --detailed-exitcode").exits(0);
 }
 
 #[test]

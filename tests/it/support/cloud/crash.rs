@@ -83,7 +83,12 @@ fn case(ground: &impl Cloud, fleet: &impl Fleet, change: u64, is_done: bool) -> 
         assert_eq!(ran.code, Some(0), "{place}\n{}", ran.all());
     }
     let found = ground.found();
-    let of = |fleet: &str| found.iter().filter(|it| it.is_of(fleet)).collect::<Vec<_>>();
+    let of = |fleet: &str| {
+        found
+            .iter()
+            .filter(|it| it.is_of(fleet))
+            .collect::<Vec<_>>()
+    };
     let counts = (of("api").len(), of("web").len(), found.len());
     assert_eq!(counts, (4, 2, 6), "{place}: {found:?}");
     let is_green = |it: &&Found| it.labels["team"] == "green";
@@ -117,10 +122,9 @@ pub fn every_call<C: Cloud>(
             .map(|first| {
                 scope.spawn(move || {
                     let changes = (first..).step_by(AT_ONCE as usize);
-                    let killed =
-                        changes.take_while(|change| {
-                            case(&new(), fleet, *change, is_done) == Ended::Killed
-                        });
+                    let killed = changes.take_while(|change| {
+                        case(&new(), fleet, *change, is_done) == Ended::Killed
+                    });
                     killed.count() as u64
                 })
             })

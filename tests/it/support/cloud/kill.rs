@@ -48,7 +48,9 @@ pub fn series(ground: &impl Cloud, kills: u32, fleet: impl Fn(&str, Wanted) -> V
     let mut killed = 0;
     let mut history = String::new();
     let write = |fleets: &BTreeMap<&'static str, Wanted>| {
-        let all = fleets.iter().map(|(&name, wanted)| (name, fleet(name, *wanted)));
+        let all = fleets
+            .iter()
+            .map(|(&name, wanted)| (name, fleet(name, *wanted)));
         ground.write(&all.collect());
     };
     write(&fleets);
@@ -82,7 +84,10 @@ pub fn series(ground: &impl Cloud, kills: u32, fleet: impl Fn(&str, Wanted) -> V
     for (&name, wanted) in &fleets {
         let own: Vec<_> = found.iter().filter(|it| it.is_of(name)).collect();
         let count = own.len();
-        assert_eq!(count, wanted.replicas as usize, "{name}, seed {seed}\n{history}");
+        assert_eq!(
+            count, wanted.replicas as usize,
+            "{name}, seed {seed}\n{history}"
+        );
         for machine in own {
             assert_eq!(machine.labels["team"], wanted.tag, "{machine:?}");
             let entry = format!("mesh/vm/workloadentry-{}.yaml", machine.entry);

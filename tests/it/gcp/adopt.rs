@@ -79,7 +79,8 @@ fn machines_are_adopted_by_a_label_that_they_share() {
     for name in ["db-1", "db-2"] {
         others(&ground, name);
     }
-    ground.write(&BTreeMap::from([("web", member("web", 2, &json!({})))]));
+    let block = json!({"zones": ["europe-west1-c"]});
+    ground.write(&BTreeMap::from([("web", member("web", 2, &block))]));
     ground
         .meshvm("apply -y --adopt web=tag:billed-by=fin*")
         .exits(0);

@@ -29,6 +29,8 @@ pub fn kinds(sim: &SimCloud) -> Kinds {
         Arc::new(meshvm_provider_aws::AwsKind::default()),
         #[cfg(feature = "azure")]
         Arc::new(meshvm_provider_azure::AzureKind),
+        #[cfg(feature = "gcp")]
+        Arc::new(meshvm_provider_gcp::GcpKind),
     ];
     by_name(all)
 }

@@ -1,6 +1,6 @@
 //! `meshvm doctor`: what this machine lacks, with the command that mends it.
 
-#[cfg(any(feature = "aws", feature = "azure"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::mesh::Ask;
 use super::output::Output;
 use super::{CliError, Exit, Globals, load};
-#[cfg(any(feature = "aws", feature = "azure"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 use crate::apply::worker::chain;
 use crate::desired::Desired;
 use crate::show::{ADD, FAINT, HINT, REMOVE, STRONG, paint};
@@ -35,7 +35,7 @@ struct Report<'a> {
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
     /// Print the least policy or role that fleets on a cloud need, and look at nothing
-    #[arg(long, value_name = "CLOUD", num_args = 0..=1, default_missing_value = "aws", value_parser = ["aws", "azure"])]
+    #[arg(long, value_name = "CLOUD", num_args = 0..=1, default_missing_value = "aws", value_parser = ["aws", "azure", "gcp"])]
     iam: Option<String>,
 }
 
@@ -76,6 +76,8 @@ fn least(cloud: &str) -> Option<serde_json::Value> {
         "aws" => Some(meshvm_provider_aws::policy::least()),
         #[cfg(feature = "azure")]
         "azure" => Some(meshvm_provider_azure::policy::least(&[])),
+        #[cfg(feature = "gcp")]
+        "gcp" => Some(meshvm_provider_gcp::policy::least()),
         _ => None,
     }
 }
@@ -180,6 +182,40 @@ async fn azure(_: &Desired) -> Vec<Check> {
     Vec::new()
 }
 
+/// Looks whose credentials reach each scope of Compute Engine that the stack's fleets are in.
+#[cfg(feature = "gcp")]
+async fn gcp(desired: &Desired) -> Vec<Check> {
+    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
+    let scopes: BTreeSet<_> = scopes.filter(|scope| scope.provider == "gcp").collect();
+    let mut checks = Vec::new();
+    for scope in scopes {
+        let (ok, detail, fix) = match meshvm_provider_gcp::identity(scope).await {
+            Ok(identity) => {
+                let detail = format!("{} in project {}", identity.who, identity.project);
+                (true, detail, None)
+            }
+            Err(error) => {
+                let fix = "run `gcloud auth application-default login`, or set \
+                    GOOGLE_APPLICATION_CREDENTIALS";
+                (false, chain(&error), Some(fix.to_owned()))
+            }
+        };
+        checks.push(Check {
+            about: scope.to_string(),
+            name: "identity".to_owned(),
+            ok,
+            detail,
+            fix,
+        });
+    }
+    checks
+}
+
+#[cfg(not(feature = "gcp"))]
+async fn gcp(_: &Desired) -> Vec<Check> {
+    Vec::new()
+}
+
 #[cfg(feature = "local")]
 fn local() -> Vec<Check> {
     let checks = meshvm_provider_local::doctor().into_iter();
@@ -245,6 +281,7 @@ async fn stack(globals: &Globals, output: &Output) -> Vec<Check> {
     }];
     checks.extend(aws(&loaded.desired).await);
     checks.extend(azure(&loaded.desired).await);
+    checks.extend(gcp(&loaded.desired).await);
     checks
 }
 

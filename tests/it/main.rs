@@ -9,6 +9,8 @@ mod broken;
 mod cli;
 mod cluster;
 mod crash;
+#[cfg(feature = "gcp")]
+mod gcp;
 mod golden;
 mod kill;
 #[cfg(any(feature = "ledger-az", feature = "ledger-gs"))]

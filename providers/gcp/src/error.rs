@@ -119,6 +119,9 @@ fn class_of(reason: &str, status: u16) -> ErrorClass {
         "backendError" | "internalError" | "INTERNAL_ERROR" | "resourceNotReady"
         | "RESOURCE_NOT_READY" => ErrorClass::Unavailable,
         "resourcePoolExhausted" | "RESOURCE_POOL_EXHAUSTED" | "STOCKOUT" => ErrorClass::Capacity,
+        // That of a call in bulk which is refused at once
+        // (<https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-bulk-vm-creation>).
+        "insufficientCapacity" => ErrorClass::Capacity,
         reason if reason.starts_with("ZONE_RESOURCE_POOL_EXHAUSTED") => ErrorClass::Capacity,
         reason if reason.starts_with("IP_SPACE_EXHAUSTED") => ErrorClass::Capacity,
         "quotaExceeded" | "QUOTA_EXCEEDED" | "limitExceeded" | "LIMIT_EXCEEDED" => {
@@ -189,6 +192,7 @@ mod tests {
                 503,
                 ErrorClass::Capacity,
             ),
+            ("insufficientCapacity", 503, ErrorClass::Capacity),
             ("QUOTA_EXCEEDED", 403, ErrorClass::Quota),
             ("quotaExceeded", 403, ErrorClass::Quota),
             ("forbidden", 403, ErrorClass::PermissionDenied),

@@ -220,10 +220,12 @@ async fn restart(
         let seen = it.machine_type.as_deref().map(last).unwrap_or_default();
         types.is_some_and(|types| types.iter().all(|wanted| wanted != seen))
     };
-    let runs = |it: &&Instance| match it.status.as_ref() {
-        Some(Status::Stopping | Status::Stopped | Status::Terminated) => false,
-        Some(Status::Suspending | Status::Suspended) => false,
-        _ => true,
+    use Status::{Stopped, Stopping, Suspended, Suspending, Terminated};
+    let runs = |it: &&Instance| {
+        let ended = [Stopping, Stopped, Suspending, Suspended, Terminated];
+        it.status
+            .as_ref()
+            .is_none_or(|status| !ended.contains(status))
     };
     let outdated: Vec<&Instance> = instances.iter().filter(is_outdated).collect();
     let stops: Vec<&Instance> = outdated.iter().copied().filter(|it| runs(it)).collect();

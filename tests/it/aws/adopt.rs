@@ -6,6 +6,7 @@ use meshvm_ec2::Manners;
 use serde_json::json;
 
 use super::ground::{Ground, REGION, member};
+use crate::support::cloud::Cloud;
 
 const IMAGE: &str = "ami-0ef3038e9b73a0746";
 

@@ -1,19 +1,20 @@
-//! The program is killed at every single call that changes something, before the call has its
-//! effect and after: the next apply ends with exactly what the file asks for.
+//! The program is killed at every single call that changes something.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-use meshvm_ec2::{Halt, Manners};
+use meshvm_ec2::Manners;
 use serde_json::{Value, json};
 
 use super::ground::{Ground, member};
+use crate::support::cloud::{Image, crash};
 
-/// How long the program may take to come to a call.
-const PATIENCE: Duration = Duration::from_secs(120);
+fn ground() -> Ground {
+    Ground::new(Manners {
+        lag: 2,
+        ..Manners::default()
+    })
+}
 
-fn fleet(name: &str, replicas: u32, kernel: &str, tag: &str) -> Value {
+fn fleet(name: &str, replicas: u32, image: Image, tag: &str) -> Value {
+    let kernel = image.of("6.1", "6.12");
     let ssm = format!("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-{kernel}-arm64");
     let block = json!({
         "zones": ["eu-west-1a", "eu-west-1b"],
@@ -23,131 +24,12 @@ fn fleet(name: &str, replicas: u32, kernel: &str, tag: &str) -> Value {
     member(name, replicas, &block)
 }
 
-/// How a case ended.
-enum Ended {
-    /// There is no such call: the run came to its end.
-    Whole,
-    /// It was killed, and resumed.
-    Resumed,
-}
-
-/// Kills a run at a call, and lets the next one end.
-fn case(halt: Halt) -> Ended {
-    let ground = Ground::new(Manners {
-        lag: 2,
-        ..Manners::default()
-    });
-    let before = [
-        ("api", fleet("api", 2, "6.1", "blue")),
-        ("old", fleet("old", 2, "6.1", "blue")),
-        ("web", fleet("web", 2, "6.1", "blue")),
-    ];
-    ground.write(&BTreeMap::from(before));
-    ground.meshvm("apply -y").exits(0);
-    // One fleet grows and gets another tag, one gets another image, one goes.
-    let after = [
-        ("api", fleet("api", 4, "6.1", "green")),
-        ("web", fleet("web", 2, "6.12", "blue")),
-    ];
-    ground.write(&BTreeMap::from(after));
-    ground.proxy.halt(Some(halt));
-    let mut run = ground
-        .command(&["apply", "-y"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    let whole = loop {
-        if ground.proxy.is_halted() {
-            break None;
-        }
-        if let Some(status) = run.try_wait().unwrap() {
-            break Some(status);
-        }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{halt:?}: neither there nor at its end"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    run.kill().ok();
-    run.wait().unwrap();
-    ground.proxy.halt(None);
-    let ended = match whole {
-        Some(status) => {
-            assert_eq!(status.code(), Some(0), "{halt:?}");
-            Ended::Whole
-        }
-        None => {
-            let ran = ground.meshvm("apply -y");
-            assert_eq!(ran.code, Some(0), "{halt:?}\n{}", ran.all());
-            Ended::Resumed
-        }
-    };
-    let found = ground.instances();
-    let of = |fleet: &str| {
-        let own = found.iter().filter(|it| it.tags["meshvm-fleet"] == fleet);
-        own.collect::<Vec<_>>()
-    };
-    assert_eq!(
-        (of("api").len(), of("web").len()),
-        (4, 2),
-        "{halt:?}: {found:?}"
-    );
-    assert_eq!(found.len(), 6, "{halt:?}: {found:?}");
-    assert!(
-        of("api").iter().all(|it| it.tags["team"] == "green"),
-        "{halt:?}: {found:?}"
-    );
-    let entries: BTreeSet<String> = ground
-        .sandbox
-        .files()
-        .into_keys()
-        .filter_map(|name| {
-            let name = name.strip_prefix("mesh/vm/workloadentry-")?;
-            Some(name.trim_end_matches(".yaml").to_owned())
-        })
-        .collect();
-    let ids: BTreeSet<String> = found.iter().map(|it| it.id.clone()).collect();
-    assert_eq!(entries, ids, "{halt:?}");
-    ground.meshvm("plan --detailed-exitcode").exits(0);
-    ended
-}
-
-/// Kills at each call, on several stacks at once, until there is no further one.
-fn every_call(is_done: bool) {
-    const AT_ONCE: u64 = 4;
-    let killed: u64 = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..=AT_ONCE)
-            .map(|first| {
-                scope.spawn(move || {
-                    let mut killed = 0;
-                    for change in (first..).step_by(AT_ONCE as usize) {
-                        match case(Halt { change, is_done }) {
-                            Ended::Whole => break,
-                            Ended::Resumed => killed += 1,
-                        }
-                    }
-                    killed
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap())
-            .sum()
-    });
-    println!("killed at each of {killed} calls");
-    assert!(killed >= 6, "only {killed} calls change something");
-}
-
 #[test]
 fn killed_before_each_change() {
-    every_call(false);
+    crash::every_call(ground, fleet, false, 6);
 }
 
 #[test]
 fn killed_after_each_change() {
-    every_call(true);
+    crash::every_call(ground, fleet, true, 6);
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use meshvm_ec2::{Instance, Manners, Moto, Proxy};
+use meshvm_ec2::{Halt, Instance, Manners, Moto, Proxy};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::program::{Ran, Sandbox, finish};
+use crate::support::cloud::{self, Cloud, Found};
+use crate::support::program::Sandbox;
 
 pub const REGION: &str = "eu-west-1";
 
@@ -30,61 +31,6 @@ impl Ground {
             proxy,
             sandbox: Sandbox::new(),
         }
-    }
-
-    /// Writes the fleet file: fleets by name, each with its replicas and changes to its block.
-    pub fn write(&self, fleets: &BTreeMap<&str, Value>) {
-        self.write_file(fleets, "file://.meshvm");
-    }
-
-    pub fn write_file(&self, fleets: &BTreeMap<&str, Value>, ledger: &str) {
-        let fleets: BTreeMap<&str, Value> = fleets
-            .iter()
-            .map(|(&name, fleet)| {
-                let mut block = json!({
-                    "region": REGION,
-                    "instanceType": "m7g.large",
-                    "image": {"ssm":
-                        "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"},
-                    "endpoint": self.proxy.endpoint(),
-                });
-                for (key, value) in fleet["aws"].as_object().unwrap() {
-                    block[key] = value.clone();
-                }
-                let mut fleet = fleet.clone();
-                fleet["aws"] = block;
-                (name, fleet)
-            })
-            .collect();
-        let file = json!({
-            "apiVersion": "meshvm/v1",
-            "stack": "shop",
-            "ledger": ledger,
-            "mesh": {"manifests": {"path": "mesh"}},
-            "budgets": {"destroy": "100%", "replace": "100%"},
-            "fleets": fleets,
-        });
-        let text = serde_json::to_string_pretty(&file).unwrap();
-        self.sandbox.write("meshvm.yaml", &text);
-    }
-
-    /// Prepares a command with credentials that the server does not check.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.sandbox.command(args);
-        command
-            .env("AWS_ACCESS_KEY_ID", "key")
-            .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("AWS_REGION", REGION)
-            .env("AWS_ENDPOINT_URL", self.proxy.endpoint())
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_EC2_METADATA_DISABLED", "true");
-        command
-    }
-
-    /// Runs a command line: words parted by blanks.
-    pub fn meshvm(&self, line: &str) -> Ran {
-        let args: Vec<&str> = line.split_whitespace().collect();
-        finish(self.command(&args).spawn().unwrap())
     }
 
     /// Returns the machines that there are.
@@ -116,17 +62,62 @@ impl Ground {
     }
 }
 
+impl Cloud for Ground {
+    const PROVIDER: &'static str = "aws";
+
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The server does not check the credentials.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.sandbox.command(args);
+        command
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("AWS_REGION", REGION)
+            .env("AWS_ENDPOINT_URL", self.proxy.endpoint())
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+    }
+
+    fn block(&self) -> Value {
+        json!({
+            "region": REGION,
+            "instanceType": "m7g.large",
+            "image": {"ssm": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"},
+            "endpoint": self.proxy.endpoint(),
+        })
+    }
+
+    fn found(&self) -> Vec<Found> {
+        let instances = self.instances().into_iter();
+        let found = instances.map(|instance| Found {
+            entry: instance.id,
+            labels: instance.tags,
+        });
+        found.collect()
+    }
+
+    fn halt(&self, change: u64, is_done: bool) {
+        self.proxy.halt(Some(Halt { change, is_done }));
+    }
+
+    fn go_on(&self) {
+        self.proxy.halt(None);
+    }
+
+    fn is_halted(&self) -> bool {
+        self.proxy.is_halted()
+    }
+
+    fn troubles(&self) -> (u64, u64) {
+        (self.proxy.lost(), self.proxy.throttled())
+    }
+}
+
 /// Returns a fleet that is a member of the mesh.
 pub fn member(name: &str, replicas: u32, block: &Value) -> Value {
-    json!({
-        "replicas": replicas,
-        "aws": block,
-        "membership": {
-            "namespace": "vm",
-            "serviceAccount": name,
-            "labels": {"app": name},
-            "ports": {"http": 8080},
-        },
-        "rollout": {"maxSurge": "50%", "maxUnavailable": 0},
-    })
+    cloud::member("aws", name, replicas, block)
 }

@@ -1,16 +1,13 @@
 //! A fleet's own security group comes and goes with the fleet, wherever a run is killed.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use meshvm_ec2::{Halt, Manners, xml};
+use meshvm_ec2::{Manners, xml};
 use serde_json::json;
 
 use super::ground::{Ground, REGION, member};
-
-/// How long the program may take to come to a call.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::cloud::Cloud;
+use crate::support::cloud::crash::{Ended, kill_at};
 
 /// Returns the names of groups that are not the networks' own.
 fn groups(ground: &Ground) -> Vec<String> {
@@ -22,32 +19,6 @@ fn groups(ground: &Ground) -> Vec<String> {
     let names = xml::texts(&answer, "groupName").into_iter();
     let names = names.filter(|name| name.starts_with("meshvm-"));
     names.map(str::to_owned).collect()
-}
-
-/// Runs a command until it comes to a call, and kills it there; says whether it came there.
-fn killed_at(ground: &Ground, line: &[&str], halt: Halt) -> bool {
-    ground.proxy.halt(Some(halt));
-    let mut command = ground.command(line);
-    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut run = command.spawn().unwrap();
-    let begun = Instant::now();
-    let ended = loop {
-        if ground.proxy.is_halted() {
-            break None;
-        }
-        if let Some(status) = run.try_wait().unwrap() {
-            break Some(status);
-        }
-        assert!(begun.elapsed() < PATIENCE, "{line:?} {halt:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    run.kill().ok();
-    run.wait().unwrap();
-    ground.proxy.halt(None);
-    if let Some(status) = ended {
-        assert_eq!(status.code(), Some(0), "{line:?} {halt:?}");
-    }
-    ended.is_none()
 }
 
 #[test]
@@ -63,18 +34,18 @@ fn killed_at_any_call_a_fleet_has_one_group_and_a_fleet_that_is_gone_has_none() 
                 "securityGroup": {"owned": owned},
             });
             ground.write(&BTreeMap::from([("web", member("web", 1, &block))]));
-            let halt = Halt { change, is_done };
+            let halt = format!("call {change}, is_done {is_done}");
 
-            let made = killed_at(&ground, &["apply", "-y"], halt);
+            let made = kill_at(&ground, &["apply", "-y"], change, is_done) == Ended::Killed;
             ground.meshvm("apply -y").exits(0);
-            assert_eq!(groups(&ground), ["meshvm-shop-web"], "{halt:?}");
-            assert_eq!(ground.instances().len(), 1, "{halt:?}");
+            assert_eq!(groups(&ground), ["meshvm-shop-web"], "{halt}");
+            assert_eq!(ground.instances().len(), 1, "{halt}");
             ground.meshvm("plan --detailed-exitcode").exits(0);
 
-            let ended = killed_at(&ground, &["destroy", "-y"], halt);
+            let ended = kill_at(&ground, &["destroy", "-y"], change, is_done) == Ended::Killed;
             ground.meshvm("destroy -y").exits(0);
-            assert_eq!(ground.instances(), [], "{halt:?}");
-            assert_eq!(groups(&ground), [""; 0], "{halt:?}");
+            assert_eq!(ground.instances(), [], "{halt}");
+            assert_eq!(groups(&ground), [""; 0], "{halt}");
             came_there |= made || ended;
             kills += u32::from(made) + u32::from(ended);
         }

@@ -6,6 +6,7 @@ use meshvm_ec2::{Manners, xml};
 use serde_json::json;
 
 use super::ground::{Ground, REGION, member};
+use crate::support::cloud::Cloud;
 
 /// Publishes an image; returns its id.
 fn publish(ground: &Ground, name: &str) -> String {

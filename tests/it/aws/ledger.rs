@@ -8,6 +8,7 @@ use meshvm_ec2::Manners;
 use serde_json::json;
 
 use super::ground::{Ground, member};
+use crate::support::cloud::Cloud;
 use crate::support::program::finish;
 
 /// Makes a stack whose ledger is in a bucket; names of buckets are everybody's.

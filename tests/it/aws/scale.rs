@@ -6,6 +6,7 @@ use meshvm_ec2::Manners;
 use serde_json::json;
 
 use super::ground::{Ground, member};
+use crate::support::cloud::Cloud;
 
 /// How many machines the fleet has.
 const MACHINES: u32 = 500;

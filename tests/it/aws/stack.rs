@@ -6,6 +6,7 @@ use meshvm_ec2::{Manners, Refusal};
 use serde_json::{Value, json};
 
 use super::ground::{Ground, member};
+use crate::support::cloud::Cloud;
 
 fn total(calls: &BTreeMap<String, u64>) -> u64 {
     calls.values().sum()

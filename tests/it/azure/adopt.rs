@@ -6,6 +6,7 @@ use meshvm_arm::Manners;
 use serde_json::json;
 
 use super::ground::{Ground, member};
+use crate::support::cloud::Cloud;
 
 #[test]
 fn a_machine_that_others_made_is_adopted_as_it_is_and_changed_as_the_file_says() {

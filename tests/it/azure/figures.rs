@@ -5,42 +5,16 @@
 use std::collections::BTreeMap;
 
 use meshvm_arm::Manners;
-use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::json;
 
 use super::ground::{Ground, member};
+use crate::support::cloud::Cloud;
+use crate::support::cloud::figures::measured;
 
 /// The fleet that is measured by default.
 const SIZE: u32 = 25;
 /// The machines of a page on the double.
 const PAGE: u32 = 250;
-
-struct Measured {
-    calls: BTreeMap<String, u64>,
-    processor: f64,
-}
-
-impl Measured {
-    fn total(&self) -> u64 {
-        self.calls.values().sum()
-    }
-}
-
-/// Runs a command, alone: what children cost is counted for all of them.
-fn measured(ground: &Ground, line: &str) -> Measured {
-    let seconds = || {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-        let of = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-        of(usage.user_time()) + of(usage.system_time())
-    };
-    ground.calls();
-    let before = seconds();
-    ground.meshvm(line).exits(0);
-    Measured {
-        processor: seconds() - before,
-        calls: ground.calls(),
-    }
-}
 
 #[test]
 fn calls_grow_with_machines_where_they_are_made_and_with_pages_where_they_are_seen() {
@@ -49,23 +23,10 @@ fn calls_grow_with_machines_where_they_are_made_and_with_pages_where_they_are_se
         let ground = Ground::new(Manners::default());
         let fleet = member("web", size, &json!({"zones": ["1", "2", "3"]}));
         ground.write(&BTreeMap::from([("web", fleet)]));
-        let made = measured(&ground, "apply -y");
-        let planned = measured(&ground, "plan --detailed-exitcode");
-        let destroyed = measured(&ground, "destroy -y");
-        let memory = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss() / 1024;
-        for (what, it) in [
-            ("apply", &made),
-            ("plan", &planned),
-            ("destroy", &destroyed),
-        ] {
-            println!(
-                "{size} {what}: {} calls, {:.1} s: {:?}",
-                it.total(),
-                it.processor,
-                it.calls
-            );
-        }
-        println!("{size}: at most {memory} MiB");
+        println!("{size} machines");
+        let made = measured(&ground, "apply -y", Ground::calls);
+        let planned = measured(&ground, "plan --detailed-exitcode", Ground::calls);
+        let destroyed = measured(&ground, "destroy -y", Ground::calls);
         let (size, pages) = (u64::from(size), u64::from(size.div_ceil(PAGE)));
         assert!(planned.total() <= 3 * pages + 2, "{:?}", planned.calls);
         assert_eq!(made.calls["VirtualMachines.create_or_update"], size);

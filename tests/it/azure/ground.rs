@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use meshvm_arm::{Arm, Authority, GROUP, LOCATION, Machine, Manners, SECRET, SUBSCRIPTION, TENANT};
+use meshvm_arm::{
+    Arm, Authority, GROUP, Halt, LOCATION, Machine, Manners, SECRET, SUBSCRIPTION, TENANT,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::support::program::{Ran, Sandbox, finish};
+use crate::support::cloud::{self, Cloud, Found};
+use crate::support::program::Sandbox;
 
 /// A subscription of its own, and a folder with a fleet file.
 pub struct Ground {
@@ -35,58 +38,6 @@ impl Ground {
         }
     }
 
-    /// Writes the fleet file: fleets by name, each with its replicas and changes to its block.
-    pub fn write(&self, fleets: &BTreeMap<&str, Value>) {
-        let fleets: BTreeMap<&str, Value> = fleets
-            .iter()
-            .map(|(&name, fleet)| {
-                let mut block = json!({
-                    "subscription": SUBSCRIPTION,
-                    "location": LOCATION,
-                    "resourceGroup": GROUP,
-                    "vmSize": "Standard_D2s_v5",
-                    "image": {"publisher": "Debian", "offer": "debian-12", "sku": "12-gen2"},
-                    "subnet": "net/default",
-                    "sshPublicKey": "ssh-ed25519 AAAA",
-                    "endpoints": {"resourceManager": self.arm.endpoint(), "authority": self.arm.endpoint()},
-                });
-                for (key, value) in fleet["azure"].as_object().unwrap() {
-                    block[key] = value.clone();
-                }
-                let mut fleet = fleet.clone();
-                fleet["azure"] = block;
-                (name, fleet)
-            })
-            .collect();
-        let file = json!({
-            "apiVersion": "meshvm/v1",
-            "stack": "shop",
-            "ledger": "file://.meshvm",
-            "mesh": {"manifests": {"path": "mesh"}},
-            "budgets": {"destroy": "100%", "replace": "100%"},
-            "fleets": fleets,
-        });
-        let text = serde_json::to_string_pretty(&file).unwrap();
-        self.sandbox.write("meshvm.yaml", &text);
-    }
-
-    /// Prepares a command that trusts the double, as an application with a secret.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.sandbox.command(args);
-        command
-            .env("SSL_CERT_FILE", self.authority.certificate())
-            .env("AZURE_TENANT_ID", TENANT)
-            .env("AZURE_CLIENT_ID", "meshvm-tests")
-            .env("AZURE_CLIENT_SECRET", SECRET);
-        command
-    }
-
-    /// Runs a command line: words parted by blanks.
-    pub fn meshvm(&self, line: &str) -> Ran {
-        let args: Vec<&str> = line.split_whitespace().collect();
-        finish(self.command(&args).spawn().unwrap())
-    }
-
     /// Returns the machines that there are, and looks that each has its parts and that there are
     /// no others.
     pub fn machines(&self) -> Vec<Machine> {
@@ -106,17 +57,64 @@ impl Ground {
     }
 }
 
+impl Cloud for Ground {
+    const PROVIDER: &'static str = "azure";
+
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// It trusts the double, and is an application with a secret.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.sandbox.command(args);
+        command
+            .env("SSL_CERT_FILE", self.authority.certificate())
+            .env("AZURE_TENANT_ID", TENANT)
+            .env("AZURE_CLIENT_ID", "meshvm-tests")
+            .env("AZURE_CLIENT_SECRET", SECRET);
+        command
+    }
+
+    fn block(&self) -> Value {
+        json!({
+            "subscription": SUBSCRIPTION,
+            "location": LOCATION,
+            "resourceGroup": GROUP,
+            "vmSize": "Standard_D2s_v5",
+            "image": {"publisher": "Debian", "offer": "debian-12", "sku": "12-gen2"},
+            "subnet": "net/default",
+            "sshPublicKey": "ssh-ed25519 AAAA",
+            "endpoints": {"resourceManager": self.arm.endpoint(), "authority": self.arm.endpoint()},
+        })
+    }
+
+    fn found(&self) -> Vec<Found> {
+        let machines = self.machines().into_iter();
+        let found = machines.map(|machine| Found {
+            entry: machine.name,
+            labels: machine.tags,
+        });
+        found.collect()
+    }
+
+    fn halt(&self, change: u64, is_done: bool) {
+        self.arm.halt(Some(Halt { change, is_done }));
+    }
+
+    fn go_on(&self) {
+        self.arm.halt(None);
+    }
+
+    fn is_halted(&self) -> bool {
+        self.arm.is_halted()
+    }
+
+    fn troubles(&self) -> (u64, u64) {
+        (self.arm.lost(), self.arm.throttled())
+    }
+}
+
 /// Returns a fleet that is a member of the mesh.
 pub fn member(name: &str, replicas: u32, block: &Value) -> Value {
-    json!({
-        "replicas": replicas,
-        "azure": block,
-        "membership": {
-            "namespace": "vm",
-            "serviceAccount": name,
-            "labels": {"app": name},
-            "ports": {"http": 8080},
-        },
-        "rollout": {"maxSurge": "50%", "maxUnavailable": 0},
-    })
+    cloud::member("azure", name, replicas, block)
 }

@@ -134,7 +134,7 @@ impl<'de> Deserialize<'de> for Image {
 
 impl JsonSchema for Image {
     fn schema_name() -> Cow<'static, str> {
-        "GcpImage".into()
+        "Image".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {

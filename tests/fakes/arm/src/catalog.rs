@@ -1,5 +1,7 @@
 //! What can be had: sizes, images, and how much of it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::LOCATION;
@@ -128,17 +130,30 @@ pub(crate) fn usages(world: &World) -> Value {
     json!({"value": [usage("cores", "Total Regional vCPUs")]})
 }
 
-/// Lists the versions of an image of the marketplace.
-pub(crate) fn versions(offer: &str, sku: &str) -> Reply {
-    let all: Vec<Value> = IMAGES
+/// Lists the versions of an image of the marketplace, oldest first unless asked otherwise.
+pub(crate) fn versions(offer: &str, sku: &str, query: &BTreeMap<String, String>) -> Reply {
+    let option = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let is_whole = option("$expand").eq_ignore_ascii_case("properties");
+    let mut all: Vec<Value> = IMAGES
         .iter()
         .filter(|it| it.0.eq_ignore_ascii_case(offer) && it.1.eq_ignore_ascii_case(sku))
-        .map(|it| json!({"name": it.2, "location": LOCATION, "id": format!("/{}", it.2)}))
+        .map(|it| described(it, is_whole))
         .collect();
-    match all.is_empty() {
-        true => Reply::error(404, "NotFound", "Artifact: VMImage was not found."),
-        false => Reply::of(200, Some(json!(all))),
+    if all.is_empty() {
+        return Reply::error(404, "NotFound", "Artifact: VMImage was not found.");
     }
+    match option("$orderby") {
+        "" | "name" | "name asc" => {}
+        "name desc" => all.reverse(),
+        other => {
+            let message = format!("The value '{other}' of $orderby is not supported.");
+            return Reply::error(400, "InvalidParameter", &message);
+        }
+    }
+    if let Ok(most) = option("$top").parse() {
+        all.truncate(most);
+    }
+    Reply::of(200, Some(json!(all)))
 }
 
 /// Reads a version of an image of the marketplace.
@@ -146,17 +161,26 @@ pub(crate) fn version(offer: &str, sku: &str, version: &str) -> Reply {
     let found = IMAGES.iter().find(|it| {
         it.0.eq_ignore_ascii_case(offer) && it.1.eq_ignore_ascii_case(sku) && it.2 == version
     });
-    let Some((offer, _, name, architecture, generation)) = found else {
-        return Reply::error(404, "NotFound", "Artifact: VMImage was not found.");
-    };
-    let mut body = json!({
-        "name": name, "location": LOCATION, "id": format!("/{name}"),
-        "properties": {"architecture": architecture, "hyperVGeneration": generation},
-    });
-    if *offer == "hardened" {
+    match found {
+        Some(image) => Reply::of(200, Some(described(image, true))),
+        None => Reply::error(404, "NotFound", "Artifact: VMImage was not found."),
+    }
+}
+
+/// Describes an image of the marketplace, with what it is made for when that is asked for.
+fn described(image: &(&str, &str, &str, &str, &str), is_whole: bool) -> Value {
+    let (offer, _, name, architecture, generation) = image;
+    let mut body = json!({"name": name, "location": LOCATION, "id": format!("/{name}")});
+    if is_whole {
+        body["properties"] = json!({
+            "architecture": architecture, "hyperVGeneration": generation,
+            "osDiskImage": {"operatingSystem": "Linux"},
+        });
+    }
+    if is_whole && *offer == "hardened" {
         body["properties"]["plan"] = json!({"name": "cis", "publisher": "cis", "product": offer});
     }
-    Reply::of(200, Some(body))
+    body
 }
 
 /// Reads the image of a gallery, or a version of it.

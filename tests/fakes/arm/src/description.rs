@@ -83,7 +83,7 @@ impl Description {
     }
 
     /// Returns the operations of a path, of any method, with the path's parameters.
-    pub fn at(&self, path: &str) -> Vec<(&Operation, BTreeMap<String, String>)> {
+    pub fn at(&'static self, path: &str) -> Vec<(&'static Operation, BTreeMap<String, String>)> {
         let found = self.operations.iter();
         let mut found: Vec<_> = found
             .filter_map(|operation| Some((operation, parameters(&operation.path, path)?)))

@@ -69,6 +69,7 @@ pub(crate) fn answer(
         }
         "VirtualMachines.delete" => world.delete_machine(id),
         "VirtualMachines.start" => world.run_machine(id, End::Runs),
+        "VirtualMachines.power_off" => world.run_machine(id, End::Stopped),
         "VirtualMachines.deallocate" => world.run_machine(id, End::Deallocated),
         "VirtualMachines.list" => list(
             world,
@@ -184,7 +185,9 @@ pub(crate) fn answer(
         }
         "ResourceSkus.list" => Reply::of(200, Some(catalog::sizes())),
         "Usage.list" => Reply::of(200, Some(catalog::usages(world))),
-        "VirtualMachineImages.list" => catalog::versions(parameter("offer"), parameter("skus")),
+        "VirtualMachineImages.list" => {
+            catalog::versions(parameter("offer"), parameter("skus"), &asked.query)
+        }
         "VirtualMachineImages.get" => {
             catalog::version(parameter("offer"), parameter("skus"), parameter("version"))
         }

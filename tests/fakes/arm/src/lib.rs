@@ -9,7 +9,9 @@
 
 mod authority;
 mod catalog;
+mod deployments;
 mod description;
+mod directory;
 mod handlers;
 mod machines;
 mod manners;
@@ -18,6 +20,7 @@ mod operations;
 mod rights;
 mod sealed;
 mod server;
+mod subscription;
 mod truth;
 mod validate;
 mod world;

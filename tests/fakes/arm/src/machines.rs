@@ -370,13 +370,20 @@ impl World {
         let state = text(&resource.body, STATE).unwrap_or_default();
         let mut statuses = vec![json!({
             "code": format!("ProvisioningState/{}", state.to_ascii_lowercase()), "level": "Info",
+            "displayStatus": format!("Provisioning {}", state.to_ascii_lowercase()),
         })];
         if let Some((code, message)) = &resource.failure {
             let code = format!("ProvisioningState/failed/{code}");
-            statuses.push(json!({"code": code, "level": "Error", "message": message}));
+            statuses.push(json!({
+                "code": code, "level": "Error", "message": message,
+                "displayStatus": "Provisioning failed",
+            }));
         }
         if let Some(power) = resource.power {
-            statuses.push(json!({"code": format!("PowerState/{power}"), "level": "Info"}));
+            statuses.push(json!({
+                "code": format!("PowerState/{power}"), "level": "Info",
+                "displayStatus": format!("VM {power}"),
+            }));
         }
         json!({"statuses": statuses})
     }

@@ -32,6 +32,9 @@ pub struct Manners {
     pub refusals: Vec<Refusal>,
     /// Where a client hangs, so that it can be killed there.
     pub halt: Option<Halt>,
+    /// Whether versions of the API before the described one are taken as well, as Azure takes
+    /// them: its command line asks for a different one with each command.
+    pub older: bool,
     /// What the caller may do; everything when absent.
     pub role: Option<BTreeSet<String>>,
 }
@@ -52,6 +55,7 @@ impl Default for Manners {
             remaining: 10_000,
             refusals: Vec::new(),
             halt: None,
+            older: false,
             role: None,
         }
     }

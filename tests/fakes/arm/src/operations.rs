@@ -28,6 +28,8 @@ pub(crate) enum End {
     Fails(String, String),
     /// A machine is stopped and gives its place away.
     Deallocated,
+    /// A machine is stopped and keeps its place.
+    Stopped,
     /// A change was made.
     Changed,
     /// A machine is gone, with all that goes with it.
@@ -65,6 +67,12 @@ impl World {
         }
     }
 
+    /// Returns whether something goes on with a resource.
+    pub fn is_busy(&self, target: &str) -> bool {
+        let mut all = self.operations.values();
+        all.any(|it| !it.is_over && it.target.eq_ignore_ascii_case(target))
+    }
+
     /// Looks at an operation.
     pub fn look(&mut self, id: &str) -> Option<Operation> {
         let operation = self.operations.get_mut(id)?;
@@ -90,9 +98,10 @@ impl World {
         let target = operation.target.as_str();
         let state = "/properties/provisioningState";
         match &operation.end {
-            End::Runs | End::Deallocated => {
+            End::Runs | End::Deallocated | End::Stopped => {
                 let power = match operation.end {
                     End::Runs => "running",
+                    End::Stopped => "stopped",
                     _ => "deallocated",
                 };
                 // One that is being deleted meanwhile stays so.

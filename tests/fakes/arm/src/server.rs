@@ -25,7 +25,7 @@ use crate::handlers;
 use crate::manners::{Halt, Manners};
 use crate::rights::{forbidden, is_allowed, linked};
 use crate::world::{World, group_id};
-use crate::{SECRET, SUBSCRIPTION, TENANT};
+use crate::{SECRET, SUBSCRIPTION, deployments, directory, subscription};
 
 /// A running double; it ends when this is dropped.
 pub struct Arm {
@@ -180,15 +180,11 @@ async fn serve(
         let value = head.headers.get(name)?.to_str().ok()?;
         Some(value.to_owned())
     };
-    let path = head.uri.path().to_owned();
+    // Azure's command line writes some with an empty part.
+    let path = head.uri.path().replace("//", "/");
     let base = format!("https://{address}");
-    if path.ends_with("/oauth2/v2.0/token") {
-        return Ok(response(
-            &token(&path, &body),
-            &base,
-            &Manners::default(),
-            &path,
-        ));
+    if let Some(reply) = directory::answer(&path, &base, &body) {
+        return Ok(response(&reply, &base, &Manners::default(), &path));
     }
     let query = form_urlencoded::parse(query.as_bytes());
     let query: BTreeMap<String, String> = query
@@ -214,29 +210,6 @@ async fn serve(
         Fate::Lost => Err(io::Error::other("the reply is lost")),
         Fate::Hangs => std::future::pending().await,
     }
-}
-
-/// Gives out a token to those who know the secret.
-fn token(path: &str, body: &[u8]) -> Reply {
-    let form: BTreeMap<String, String> = form_urlencoded::parse(body)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    let value = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-    let knows = value("client_secret") == SECRET || !value("client_assertion").is_empty();
-    if !knows || value("grant_type") != "client_credentials" || !path.contains(TENANT) {
-        let body = json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."});
-        return Reply::of(401, Some(body));
-    }
-    let claims = json!({"appid": value("client_id"), "tid": TENANT, "aud": value("scope")});
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let token = format!(
-        "{}.{}.{}",
-        part(&json!({"alg": "none"})),
-        part(&claims),
-        part(&json!(SECRET))
-    );
-    let body = json!({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token});
-    Reply::of(200, Some(body))
 }
 
 /// Decides what becomes of a call.
@@ -279,31 +252,28 @@ fn fate(world: &mut World, asked: &Asked, bearer: &str) -> Fate {
             _ => world.result(&id),
         });
     }
-    let known = Description::get().at(&asked.path);
-    let found = known
-        .iter()
-        .find(|(operation, _)| operation.method == asked.method);
-    let Some((operation, parameters)) = found else {
-        return Fate::Answered(match known.is_empty() {
-            true => Reply::error(
-                404,
-                "InvalidResourceType",
-                "There is no such type of resources.",
-            ),
-            false => Reply::error(405, "MethodNotAllowed", "It is not done to this."),
+    if let Some((right, reply)) = subscription::answer(asked) {
+        count(world, "Subscriptions.get", right);
+        return Fate::Answered(match is_allowed(world, right) {
+            true => reply,
+            false => forbidden(right),
         });
-    };
-    count(world, &operation.name, &operation.right());
-    world.sent.push((
-        operation.name.clone(),
-        asked.body.clone().unwrap_or_default(),
-    ));
-    if let Some(reply) = refused(world, asked, operation) {
-        return Fate::Answered(reply);
     }
+    if let Some(call) = deployments::Call::of(&asked.path) {
+        let right = call.right(&asked.method);
+        count(world, "Deployments", right);
+        return Fate::Answered(match is_allowed(world, right) {
+            true => call.answer(world, asked),
+            false => forbidden(right),
+        });
+    }
+    let (operation, parameters) = match found(world, asked) {
+        Ok(found) => found,
+        Err(reply) => return Fate::Answered(reply),
+    };
     let is_change = !matches!(asked.method.as_str(), "GET" | "HEAD");
     if !is_change {
-        return Fate::Answered(handlers::answer(world, asked, operation, parameters));
+        return Fate::Answered(handlers::answer(world, asked, operation, &parameters));
     }
     world.asked += 1;
     let halt = world.manners.halt.filter(|halt| halt.change == world.asked);
@@ -311,7 +281,7 @@ fn fate(world: &mut World, asked: &Asked, bearer: &str) -> Fate {
         world.is_halted = true;
         return Fate::Hangs;
     }
-    let reply = handlers::answer(world, asked, operation, parameters);
+    let reply = handlers::answer(world, asked, operation, &parameters);
     if halt.is_some() {
         world.is_halted = true;
         return Fate::Hangs;
@@ -325,9 +295,53 @@ fn fate(world: &mut World, asked: &Asked, bearer: &str) -> Fate {
     Fate::Answered(reply)
 }
 
+/// Finds the operation of a call that may be made, with the parameters of its path.
+fn found(
+    world: &mut World,
+    asked: &Asked,
+) -> Result<(&'static Operation, BTreeMap<String, String>), Reply> {
+    let mut known = Description::get().at(&asked.path);
+    let is_nothing = known.is_empty();
+    known.retain(|(operation, _)| operation.method == asked.method);
+    let Some((operation, parameters)) = known.into_iter().next() else {
+        return Err(match is_nothing {
+            true => Reply::error(
+                404,
+                "InvalidResourceType",
+                "There is no such type of resources.",
+            ),
+            false => Reply::error(405, "MethodNotAllowed", "It is not done to this."),
+        });
+    };
+    count(world, &operation.name, &operation.right());
+    world.sent.push((
+        operation.name.clone(),
+        asked.body.clone().unwrap_or_default(),
+    ));
+    match refused(world, asked, operation) {
+        Some(reply) => Err(reply),
+        None => Ok((operation, parameters)),
+    }
+}
+
+/// Answers a call that is a part of another one.
+pub(crate) fn alone(world: &mut World, asked: &Asked) -> Reply {
+    match found(world, asked) {
+        Ok((operation, parameters)) => handlers::answer(world, asked, operation, &parameters),
+        Err(reply) => reply,
+    }
+}
+
 fn count(world: &mut World, name: &str, right: &str) {
     *world.calls.entry(name.to_owned()).or_default() += 1;
     *world.rights.entry(right.to_owned()).or_default() += 1;
+}
+
+/// Returns whether an operation has a version.
+fn is_known(version: &str, operation: &Operation, older: bool) -> bool {
+    // They are days, some with a word behind.
+    let is_day = version.len() >= 10 && version.starts_with("20");
+    version == operation.version || (older && is_day && version < operation.version.as_str())
 }
 
 /// Refuses what is not looked into.
@@ -350,7 +364,7 @@ fn refused(world: &mut World, asked: &Asked, operation: &Operation) -> Option<Re
                 "The api-version query parameter (?api-version=) is required for all requests.";
             return Some(Reply::error(400, "MissingApiVersionParameter", message));
         }
-        Some(version) if version != operation.version => {
+        Some(version) if !is_known(version, operation, world.manners.older) => {
             let message = format!(
                 "The api-version '{version}' is not one that this type knows: {}.",
                 operation.version

@@ -25,6 +25,8 @@ pub(crate) struct Resource {
 pub(crate) struct World {
     pub resources: BTreeMap<String, Resource>,
     pub operations: BTreeMap<String, Operation>,
+    /// What was deployed, by id.
+    pub deployments: BTreeMap<String, Value>,
     pub manners: Manners,
     /// Counts what has to be told apart.
     pub serial: u64,

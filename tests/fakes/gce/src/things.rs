@@ -24,7 +24,19 @@ const TYPES: [(&str, &str, u32); 6] = [
 ];
 
 /// Images: project, family, name, architecture; the last of a family is its newest.
-const IMAGES: [(&str, &str, &str, &str); 4] = [
+const IMAGES: [(&str, &str, &str, &str); 6] = [
+    (
+        "ubuntu-os-cloud",
+        "ubuntu-2404-lts-amd64",
+        "ubuntu-2404-noble-amd64-v20260901",
+        "X86_64",
+    ),
+    (
+        "ubuntu-os-cloud",
+        "ubuntu-2404-lts-arm64",
+        "ubuntu-2404-noble-arm64-v20260901",
+        "ARM64",
+    ),
     (
         "debian-cloud",
         "debian-12",

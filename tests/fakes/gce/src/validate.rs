@@ -49,6 +49,8 @@ pub fn call(
             of_schema(api, schema, body, "resource", &id)
         }
         (None, None) => Ok(()),
+        // google-cloud-rust sends an empty object where there is nothing to send.
+        (None, Some(Value::Object(fields))) if fields.is_empty() => Ok(()),
         (Some(_), None) => Err(Refusal::new(
             400,
             "required",

@@ -1,0 +1,8 @@
+//! The program on a double of Compute Engine.
+
+mod adopt;
+mod crash;
+mod figures;
+mod ground;
+mod kill;
+mod stack;

@@ -1,8 +1,10 @@
 //! Stacks in a mesh of a cluster: the lab's double of a Kubernetes API, under exactly the roles that
 //! are documented.
 
+mod answers;
 mod backend;
 mod ground;
+mod logins;
 #[cfg(feature = "local")]
 mod machines;
 mod program;

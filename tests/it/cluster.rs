@@ -7,5 +7,6 @@ mod ground;
 mod logins;
 #[cfg(feature = "local")]
 mod machines;
+mod namespaces;
 mod program;
 mod told;

@@ -127,6 +127,14 @@ impl Checker<'_> {
             );
             self.add(Code::NoNamespace, Diagnostic::error(text), path, hint);
         }
+        if found.is_some_and(|found| found.is_ending) {
+            let text = format!("the namespace `{namespace}` is being deleted");
+            let hint = format!(
+                "wait until it is gone, and make it anew; `kubectl describe namespace {namespace}` \
+                 tells what keeps it"
+            );
+            self.add(Code::NamespaceEnds, Diagnostic::error(text), path, hint);
+        }
         found
     }
 

@@ -3,6 +3,7 @@
 mod adopt;
 mod crash;
 mod figures;
+mod firewall;
 mod ground;
 mod kill;
 mod stack;

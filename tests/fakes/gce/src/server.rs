@@ -173,6 +173,11 @@ impl Gce {
         self.shared().cloud.instances.values().cloned().collect()
     }
 
+    /// Returns the firewall rules that there are.
+    pub fn firewalls(&self) -> Vec<Value> {
+        self.shared().cloud.firewalls.values().cloned().collect()
+    }
+
     /// Returns the disks that there are.
     pub fn disks(&self) -> Vec<Value> {
         self.shared().cloud.disks.values().cloned().collect()

@@ -45,17 +45,21 @@ impl CliError {
         }
     }
 
-    /// Makes a failure of an error and its causes.
+    /// Makes a failure of an error and its causes; one that was told with what it caused is not
+    /// told again.
     pub fn of(error: &dyn Error) -> Self {
-        let mut causes = Vec::new();
+        let mut told = vec![error.to_string()];
         let mut next = error.source();
         while let Some(cause) = next {
-            causes.push(cause.to_string());
+            let text = cause.to_string();
+            if told.iter().all(|before| !before.contains(&text)) {
+                told.push(text);
+            }
             next = cause.source();
         }
         Self {
-            causes,
-            ..Self::new(error.to_string())
+            causes: told.split_off(1),
+            ..Self::new(told.remove(0))
         }
     }
 

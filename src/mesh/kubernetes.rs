@@ -22,8 +22,10 @@ mod facts;
 mod fields;
 mod kinds;
 mod live;
+mod managers;
 mod members;
 mod namespaces;
+mod owner;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +41,7 @@ use kube::{Api, Client};
 use meshvm_provider_api::{ErrorClass, labels};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -53,6 +55,7 @@ pub use error::KubernetesError;
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
+pub use managers::{HeldField, additions, conflicts};
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
@@ -299,54 +302,6 @@ impl Kubernetes {
         }
     }
 
-    /// Returns the reference of the WorkloadGroup that owns an entry; `None` when none does. Only
-    /// members have one: a group that goes would take the entries of others with it.
-    async fn owner(&self, object: &Object) -> Result<Option<Value>, MeshError> {
-        let is_member = object.body.pointer("/spec/serviceAccount").is_some();
-        let is_entry = is_member && object.label(super::MACHINE_LABEL).is_some();
-        match object.label(labels::FLEET) {
-            Some(fleet) if is_entry => self.group_owner(&object.reference.namespace, fleet).await,
-            Some(_) | None => Ok(None),
-        }
-    }
-
-    /// Returns the reference of a fleet's WorkloadGroup as an owner; `None` when there is none.
-    async fn group_owner(&self, namespace: &str, group: &str) -> Result<Option<Value>, MeshError> {
-        const GROUP: &str = "WorkloadGroup";
-        let key = (namespace.to_owned(), group.to_owned());
-        let remembered = lock(&self.groups).get(&key).cloned();
-        let uid = match remembered {
-            Some(uid) => Some(uid),
-            None => {
-                let resource = resource(GROUP)?;
-                let found = self.known(&resource, namespace, &[group], FEW).await?;
-                found.into_values().next().and_then(|known| known.uid)
-            }
-        };
-        let Some(uid) = uid else {
-            return Ok(None);
-        };
-        lock(&self.groups).insert(key, uid.clone());
-        Ok(Some(json!({
-            "apiVersion": resource(GROUP)?.api_version,
-            "kind": GROUP,
-            "name": group,
-            "uid": uid,
-            "controller": true,
-        })))
-    }
-
-    fn remember_group(&self, object: &DynamicObject) {
-        let kind = object.types.as_ref().map(|types| types.kind.as_str());
-        let metadata = &object.metadata;
-        if let (Some("WorkloadGroup"), Some(namespace), Some(name), Some(uid)) =
-            (kind, &metadata.namespace, &metadata.name, &metadata.uid)
-        {
-            let key = (namespace.clone(), name.clone());
-            lock(&self.groups).insert(key, uid.clone());
-        }
-    }
-
     async fn remove(&self, reference: &ObjectRef, known: &Known) -> Result<(), MeshError> {
         let resource = resource(&reference.kind)?;
         let client = self.client().await?.clone();
@@ -378,6 +333,8 @@ impl Backend for Kubernetes {
         }
         let listed: Vec<Vec<DynamicObject>> = together(calls).await?;
         let mut seen = Vec::new();
+        // A group that was made anew since has another id.
+        lock(&self.groups).clear();
         for (resource, objects) in resources.iter().zip(listed) {
             for mut object in objects {
                 // The items of a listing do not say their kind; the listing does.
@@ -392,9 +349,14 @@ impl Backend for Kubernetes {
                 self.remember_group(&object);
                 let body = serde_json::to_value(object).unwrap_or_default();
                 let owned = Owned::Fields(fields::applied(&body));
-                seen.extend(Object::from_manifest(body).map(|object| Seen { object, owned }));
+                seen.extend(Object::from_manifest(body).map(|object| Seen {
+                    object,
+                    owned,
+                    lost_owner: None,
+                }));
             }
         }
+        self.find_lost_owners(&mut seen);
         seen.sort_by(|a, b| a.object.reference.cmp(&b.object.reference));
         Ok(seen)
     }

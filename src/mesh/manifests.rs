@@ -72,6 +72,7 @@ impl Manifests {
                 objects.push(Seen {
                     object,
                     owned: Owned::Whole,
+                    lost_owner: None,
                 });
             }
         }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-pub use kubernetes::{Cluster, Kubernetes, KubernetesError, Logins};
+pub use kubernetes::{Cluster, HeldField, Kubernetes, KubernetesError, Logins};
 pub use manifests::Manifests;
 pub use state::{Group, Members, MeshState, Registered};
 
@@ -121,6 +121,8 @@ pub struct Seen {
     pub object: Object,
     /// What of it is meshvm's.
     pub owned: Owned,
+    /// The object that should own it, and no longer does.
+    pub lost_owner: Option<ObjectRef>,
 }
 
 /// What of an object is meshvm's.
@@ -140,6 +142,26 @@ impl Seen {
             Owned::Fields(fields) => {
                 Cow::Owned(kubernetes::comparable(&self.object.body, fields, wanted))
             }
+        }
+    }
+
+    /// Returns the fields that others hold with other values than are wanted.
+    pub fn conflicts(&self, wanted: &Value) -> Vec<HeldField> {
+        match &self.owned {
+            Owned::Whole => Vec::new(),
+            Owned::Fields(_) => kubernetes::conflicts(&self.object.body, wanted),
+        }
+    }
+
+    /// Returns the fields that others added and that are not wanted. Only of Istio's own kinds: to
+    /// others the API server itself adds fields.
+    pub fn additions(&self, wanted: &Value) -> Vec<HeldField> {
+        let group = wanted["apiVersion"].as_str().unwrap_or_default();
+        match &self.owned {
+            Owned::Fields(_) if group.starts_with("networking.istio.io/") => {
+                kubernetes::additions(&self.object.body, wanted)
+            }
+            Owned::Whole | Owned::Fields(_) => Vec::new(),
         }
     }
 

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::desired::{Boot, Desired};
-use crate::mesh::{Object, ObjectRef, Target};
+use crate::mesh::{HeldField, Object, ObjectRef, Target};
 use crate::observed::UnsettledBatch;
 use crate::spec::model::KubernetesMesh;
 
@@ -257,6 +257,11 @@ pub enum Reason {
     MachineGoes,
     /// The object is not in the mesh.
     Absent,
+    /// Others added fields to the object, which an apply leaves to them.
+    Extended {
+        /// The field manager, in the API server's words.
+        by: String,
+    },
 }
 
 impl Reason {
@@ -269,7 +274,8 @@ impl Reason {
             | Self::Stopped
             | Self::Failed { .. }
             | Self::Unhealthy { .. }
-            | Self::Stale => true,
+            | Self::Stale
+            | Self::Extended { .. } => true,
             Self::NewFleet
             | Self::ScaledUp
             | Self::ScaledDown
@@ -306,6 +312,7 @@ impl fmt::Display for Reason {
             Self::Stale => f.write_str("no such machine"),
             Self::MachineGoes => f.write_str("its machine goes"),
             Self::Absent => f.write_str("new"),
+            Self::Extended { by } => write!(f, "has fields that {by} added; an apply leaves them"),
         }
     }
 }
@@ -371,6 +378,9 @@ pub struct ObjectChange {
     pub machine: Option<String>,
     /// What changes, for an update.
     pub differences: Vec<FieldChange>,
+    /// What of it others hold: it is written only where that is forced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<HeldField>,
 }
 
 /// What is done to an object.

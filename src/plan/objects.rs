@@ -9,7 +9,7 @@ use meshvm_provider_api::labels;
 use meshvm_provider_api::template::flatten;
 use serde_json::Value;
 
-use super::{FieldChange, ObjectAction, ObjectChange, Reason};
+use super::{Drift, FieldChange, ObjectAction, ObjectChange, Reason};
 use crate::mesh::{MACHINE_LABEL, Object, ObjectRef, Seen};
 
 /// What the mesh is planned from.
@@ -34,12 +34,24 @@ pub struct ObjectsInput<'a> {
     pub unwanted: Reason,
 }
 
+/// What is planned of the objects.
+#[derive(Default)]
+pub struct ObjectsPlan {
+    /// What changes.
+    pub changes: Vec<ObjectChange>,
+    /// What is told and left as it is.
+    pub left: Vec<Drift>,
+}
+
 /// Plans the objects.
-pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
-    let mut changes = Vec::new();
+pub fn plan_objects(mut input: ObjectsInput<'_>) -> ObjectsPlan {
+    let (mut changes, mut left) = (Vec::new(), Vec::new());
     for observed in input.observed {
         match input.wanted.remove(&observed.object.reference) {
-            Some(wanted) => changes.extend(compare(observed, wanted)),
+            Some(wanted) => {
+                left.extend(extended(observed, &wanted));
+                changes.extend(compare(observed, wanted));
+            }
             None => changes.extend(unwanted(&input, observed)),
         }
     }
@@ -69,9 +81,35 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> Vec<ObjectChange> {
         machine: object.label(MACHINE_LABEL).map(str::to_owned),
         object: Some(object),
         differences: Vec::new(),
+        conflicts: Vec::new(),
     }));
     changes.sort_by(|a, b| a.reference.cmp(&b.reference));
-    changes
+    ObjectsPlan { changes, left }
+}
+
+/// Returns what others added to an object, by who did.
+fn extended(observed: &Seen, wanted: &Object) -> Vec<Drift> {
+    let mut by_manager: BTreeMap<String, Vec<FieldChange>> = BTreeMap::new();
+    for added in observed.additions(&wanted.body) {
+        let change = FieldChange {
+            field: added.field,
+            before: None,
+            after: Some(added.theirs),
+        };
+        by_manager.entry(added.manager).or_default().push(change);
+    }
+    let drift = by_manager.into_iter().map(|(by, differences)| Drift {
+        subject: wanted.reference.to_string(),
+        reason: Reason::Extended { by },
+        count: 1,
+        machines: wanted
+            .label(MACHINE_LABEL)
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
+        differences,
+    });
+    drift.collect()
 }
 
 /// Returns the fleet of a machine's entry; `None` for any other object.
@@ -99,14 +137,21 @@ fn unwanted(input: &ObjectsInput<'_>, observed: &Seen) -> Option<ObjectChange> {
         object: forgotten.then(|| observed.released()),
         machine: machine.map(str::to_owned),
         differences: Vec::new(),
+        conflicts: Vec::new(),
     })
 }
 
 fn compare(observed: &Seen, wanted: Object) -> Option<ObjectChange> {
     let before = observed.comparable(&wanted.body);
-    if *before == wanted.body {
+    if *before == wanted.body && observed.lost_owner.is_none() {
         return None;
     }
+    let mut differences = fields(&before, &wanted.body);
+    differences.extend(observed.lost_owner.as_ref().map(|owner| FieldChange {
+        field: "metadata.ownerReferences".to_owned(),
+        before: None,
+        after: Some(owner.to_string()),
+    }));
     let reason = if observed.object.written_spec() == wanted.written_spec() {
         Reason::Drifted
     } else {
@@ -117,7 +162,8 @@ fn compare(observed: &Seen, wanted: Object) -> Option<ObjectChange> {
         reason,
         reference: wanted.reference.clone(),
         machine: wanted.label(MACHINE_LABEL).map(str::to_owned),
-        differences: fields(&before, &wanted.body),
+        differences,
+        conflicts: observed.conflicts(&wanted.body),
         object: Some(wanted),
     })
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
 use super::last;
-use super::objects::{ObjectsInput, plan_objects};
+use super::objects::{ObjectsInput, ObjectsPlan, plan_objects};
 use super::{
     Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
     Options, Plan, Reason,
@@ -144,7 +144,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
             outcomes.insert(fleet, plan_one(&input, fleet, machines)?);
         }
     }
-    let changed = plan_mesh(&input, &by_fleet, &outcomes);
+    let mesh = plan_mesh(&input, &by_fleet, &outcomes);
 
     let mut fleets = BTreeMap::new();
     let (mut drift, mut waiting) = (Vec::new(), Vec::new());
@@ -155,7 +155,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
             fleets.insert(fleet.to_owned(), outcome.plan);
         }
     }
-    drift.extend(changed.iter().filter_map(object_drift));
+    drift.extend(mesh.changes.iter().filter_map(object_drift));
+    drift.extend(mesh.left);
     let observed_machines = u32::try_from(input.observed.machines.len()).unwrap_or(u32::MAX);
     let refresh_only = input.options.refresh_only;
     Ok(Plan {
@@ -171,7 +172,11 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         } else {
             fleets
         },
-        objects: if refresh_only { Vec::new() } else { changed },
+        objects: if refresh_only {
+            Vec::new()
+        } else {
+            mesh.changes
+        },
         drift,
         waiting: if refresh_only { Vec::new() } else { waiting },
         observed_machines,
@@ -364,9 +369,9 @@ fn plan_mesh(
     input: &Input<'_>,
     by_fleet: &BTreeMap<&str, Vec<&ObservedMachine>>,
     outcomes: &BTreeMap<&str, FleetOutcome>,
-) -> Vec<ObjectChange> {
+) -> ObjectsPlan {
     if input.context.mesh.is_none() {
-        return Vec::new();
+        return ObjectsPlan::default();
     }
     let stack = &input.desired.stack;
     let mut wanted: BTreeMap<ObjectRef, Object> = BTreeMap::new();

@@ -9,6 +9,7 @@ use crate::desired::DesiredFleet;
 use crate::plan::{
     Action, Drift, FieldChange, MachineChange, ObjectAction, ObjectChange, Plan, Reason, Waiting,
 };
+use crate::steps::routing;
 
 /// Returns a plan as text.
 pub fn plan(plan: &Plan) -> String {
@@ -245,7 +246,7 @@ fn mesh(out: &mut Text, plan: &Plan) {
                 .entry((change.action, &change.reason))
                 .or_default()
                 .push(machine),
-            Some(_) | None => object(out, change),
+            Some(_) | None => object(out, plan, change),
         }
     }
     for ((action, reason), machines) in grouped {
@@ -271,7 +272,7 @@ fn mesh(out: &mut Text, plan: &Plan) {
     out.blank();
 }
 
-fn object(out: &mut Text, change: &ObjectChange) {
+fn object(out: &mut Text, plan: &Plan, change: &ObjectChange) {
     let why = paint(FAINT, format!("({})", change.reason));
     out.line(
         1,
@@ -279,6 +280,14 @@ fn object(out: &mut Text, change: &ObjectChange) {
     );
     for change in &change.differences {
         field(out, 3, change);
+    }
+    let sign = paint(CHANGE, "!");
+    for held in &change.conflicts {
+        out.line(3, format!("{sign} {held}: only with --force-conflicts"));
+    }
+    if routing::leaves_behind(plan, change) {
+        let when = "when the first new machines are there, and those of before take no traffic from then on";
+        out.line(3, format!("{sign} {when}"));
     }
 }
 

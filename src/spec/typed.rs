@@ -3,7 +3,7 @@
 //! Invariant: a part whose shape is wrong is left out, and everything else is read and
 //! checked all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -195,7 +195,12 @@ impl Work<'_> {
         if !self.is_sound(&path) {
             return None;
         }
-        let settings = self.root.at(&path)?.json();
+        let mut settings = self.root.at(&path)?.json();
+        if let Some(pointer) = kind.member_ports() {
+            let membership = self.json.pointer("/fleets").and_then(|all| all.get(fleet));
+            let ports = membership.and_then(|fleet| fleet.pointer("/membership/ports"));
+            fill_ports(&mut settings, pointer, ports);
+        }
         match kind.template(&settings, self.base_dir) {
             Ok(template) => Some(template),
             Err(findings) => {
@@ -269,5 +274,21 @@ impl Work<'_> {
                 None
             }
         }
+    }
+}
+
+/// Puts members' ports, each once, to where a provider wants them; nothing where the block says
+/// itself which, or has not even what they would be part of.
+fn fill_ports(settings: &mut Json, pointer: &str, ports: Option<&Json>) {
+    let Some((parent, name)) = pointer.rsplit_once('/') else {
+        return;
+    };
+    let parent = settings.pointer_mut(parent).and_then(Json::as_object_mut);
+    let ports = ports.and_then(Json::as_object);
+    if let (Some(parent), Some(ports)) = (parent, ports)
+        && !parent.contains_key(name)
+    {
+        let numbers: BTreeSet<u64> = ports.values().filter_map(Json::as_u64).collect();
+        parent.insert(name.to_owned(), numbers.into_iter().collect());
     }
 }

@@ -8,7 +8,7 @@
 mod leave;
 pub mod lower;
 pub mod rollout;
-mod routing;
+pub mod routing;
 
 use std::time::Duration;
 

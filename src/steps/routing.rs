@@ -5,10 +5,13 @@
 //! new machines are there, and before the first old ones go. A rollout that stops at its first
 //! machines then leaves traffic as it was.
 
+use std::collections::BTreeSet;
+
 use meshvm_provider_api::labels;
+use serde_json::Value;
 
 use crate::mesh::Object;
-use crate::plan::{Action, MachineChange, ObjectAction, ObjectChange, Plan};
+use crate::plan::{Action, FieldChange, MachineChange, ObjectAction, ObjectChange, Plan};
 
 /// The kinds that lead traffic to machines.
 const ROUTES: [&str; 4] = [
@@ -24,6 +27,29 @@ pub(super) fn is_late(plan: &Plan, change: &ObjectChange) -> bool {
     change.action == ObjectAction::Update
         && ROUTES.contains(&change.reference.kind.as_str())
         && fleet.is_some_and(|fleet| is_replaced(plan, fleet))
+}
+
+/// Returns whether machines of before are not found any more once an object is written, though they
+/// are still there: it finds machines by other labels or ports.
+pub fn leaves_behind(plan: &Plan, change: &ObjectChange) -> bool {
+    is_late(plan, change) && change.differences.iter().any(finds_others)
+}
+
+/// Returns whether a change of a field leaves machines out: one that asks for less leaves none.
+fn finds_others(change: &FieldChange) -> bool {
+    let selects = ["spec.selector.", "spec.workloadSelector."];
+    if selects.iter().any(|by| change.field.starts_with(by)) {
+        return change.after.is_some();
+    }
+    let before = targets(change.before.as_deref());
+    change.field == "spec.ports" && !targets(change.after.as_deref()).is_subset(&before)
+}
+
+/// Returns what machines' ports are found by, of the JSON text of a list of ports.
+fn targets(ports: Option<&str>) -> BTreeSet<String> {
+    let ports = ports.and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
+    let ports = ports.into_iter().flatten();
+    ports.map(|port| port["targetPort"].to_string()).collect()
 }
 
 /// Returns the objects of a fleet that are.

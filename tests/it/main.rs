@@ -13,6 +13,8 @@ mod crash;
 mod gcp;
 mod golden;
 mod kill;
+#[cfg(any(feature = "ledger-az", feature = "ledger-gs"))]
+mod ledgers;
 #[cfg(feature = "local")]
 mod machines;
 mod properties;

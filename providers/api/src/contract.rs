@@ -61,6 +61,12 @@ pub trait Kind: Send + Sync {
     /// Returns what the engine must know of the provider.
     fn info(&self) -> &'static Info;
 
+    /// Returns where in the provider's block the ports of the fleet's members belong, as a JSON
+    /// pointer: they are put there where the file leaves it open and has what is around it.
+    fn member_ports(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Turns the provider's block of a fleet, already valid by its schema, into a template.
     ///
     /// # Errors

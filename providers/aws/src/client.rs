@@ -1,6 +1,8 @@
 //! Sends single calls: counted, paced, and their errors put in classes.
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
@@ -29,6 +31,8 @@ pub(crate) struct Client {
     pub sts: aws_sdk_sts::Client,
     requests: Requests,
     pace: Pace,
+    /// The machines that were told to end: listings may show them running for a while.
+    ended: Mutex<BTreeSet<String>>,
 }
 
 impl Client {
@@ -42,7 +46,20 @@ impl Client {
             sts: aws_sdk_sts::Client::new(config),
             requests,
             pace: Pace::per_second(RATE),
+            ended: Mutex::default(),
         }
+    }
+
+    /// Remembers that machines were told to end.
+    pub fn remember_ended(&self, ids: impl IntoIterator<Item = String>) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.extend(ids);
+    }
+
+    /// Returns whether a machine was told to end by this client.
+    pub fn has_ended(&self, id: &str) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.contains(id)
     }
 
     /// Sends a call; again when the cloud asks to slow down, which had no effect and slows down

@@ -70,6 +70,7 @@ async fn end(client: &Client, ids: Vec<String>) -> Result<(), ProviderError> {
             .await
             .map(drop)
     };
+    client.remember_ended(ids.clone());
     match terminate(ids.clone()).await {
         Err(error) if error.class == ErrorClass::NotFound => {
             let left: Vec<String> = ids

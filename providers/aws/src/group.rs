@@ -198,19 +198,20 @@ pub(crate) async fn delete_unused(client: &Client, stack: &str) -> Result<(), Pr
     let (mut looks, mut tries) = (0, 0);
     while !groups.is_empty() {
         let instances = observe::instances(client, &observe::of_stack(stack)).await?;
-        let fleets = |is: &dyn Fn(&InstanceStateName) -> bool| -> BTreeSet<String> {
-            let those = instances.iter().filter(|instance| {
-                let state = instance.state().and_then(|state| state.name());
-                state.is_some_and(is)
-            });
-            let labels = those.map(|instance| machine::labels(instance.tags()));
-            labels
-                .filter_map(|labels| labels.get(labels::FLEET).cloned())
-                .collect()
-        };
         use InstanceStateName::{ShuttingDown, Terminated};
-        let living = fleets(&|state| !matches!(state, ShuttingDown | Terminated));
-        let ending = fleets(&|state| *state == ShuttingDown);
+        let (mut living, mut ending) = (BTreeSet::new(), BTreeSet::new());
+        for instance in &instances {
+            let Some(fleet) = machine::labels(instance.tags()).remove(labels::FLEET) else {
+                continue;
+            };
+            let was_told = client.has_ended(instance.instance_id().unwrap_or_default());
+            match instance.state().and_then(|state| state.name()) {
+                None | Some(Terminated) => continue,
+                Some(ShuttingDown) => ending.insert(fleet),
+                Some(_) if was_told => ending.insert(fleet),
+                Some(_) => living.insert(fleet),
+            };
+        }
         let is_in = |fleets: &BTreeSet<String>, group: &SecurityGroup| {
             let fleet = machine::labels(group.tags()).remove(labels::FLEET);
             fleet.is_none_or(|fleet| fleets.contains(&fleet))

@@ -70,6 +70,10 @@ impl Kind for AwsKind {
         &INFO
     }
 
+    fn member_ports(&self) -> Option<&'static str> {
+        Some("/securityGroup/owned/ports")
+    }
+
     fn template(&self, settings: &Value, _: &Path) -> Result<Template, Vec<Finding>> {
         let recipe = Recipe {
             asked: AwsSettings::read(settings)?,

@@ -8,6 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use meshvm_provider_api::{
     Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
     Query, Template, Update,
@@ -15,6 +16,10 @@ use meshvm_provider_api::{
 
 use crate::error::LocalError;
 use crate::host::Host;
+
+/// How many machines' tokens are asked for at the same time: a cluster serves one client so many
+/// without queueing.
+const TOKENS_AT_ONCE: usize = 8;
 
 /// The machines of a data folder.
 pub(crate) struct LocalProvider {
@@ -78,11 +83,12 @@ impl Provider for LocalProvider {
         // engine's promise, and what goes all the same is noticed.
         let asked = batch.clone();
         let wanted = self.run(move |host| host.wanted(&asked)).await?;
-        let mut files = BTreeMap::new();
-        for name in wanted {
+        let files = wanted.into_iter().map(|name| async move {
             let own = private.of(&name).await?;
-            files.insert(name, own);
-        }
+            Ok::<_, ProviderError>((name, own))
+        });
+        let files = stream::iter(files).buffered(TOKENS_AT_ONCE);
+        let files: BTreeMap<_, _> = files.try_collect().await?;
         let batch = batch.clone();
         self.run(move |host| host.create(&batch, files)).await
     }

@@ -58,6 +58,10 @@ where
         self.info
     }
 
+    fn member_ports(&self) -> Option<&'static str> {
+        self.inner.member_ports()
+    }
+
     fn template(&self, settings: &Value, base_dir: &Path) -> Result<Template, Vec<Finding>> {
         self.inner.template(settings, base_dir)
     }

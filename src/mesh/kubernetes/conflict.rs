@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::error::Held;
-use super::{KubernetesError, fields};
+use super::error::Refusal;
+use super::{HeldField, KubernetesError, fields};
 use crate::mesh::Object;
 
 /// Returns whether an apply was refused since others hold fields with other values.
@@ -32,15 +32,15 @@ pub(super) fn conflict(object: &Object, error: &KubernetesError, live: &Value) -
         .into_iter()
         .flatten()
         .map(|cause| {
-            let theirs = fields::at(live, &cause.field);
-            let ours = fields::at(&object.body, &cause.field);
             let manager = cause.message.trim_start_matches("conflict with ");
-            format!(
-                "{} is {theirs} by {manager}, and shall be {ours}",
-                cause.field
-            )
+            HeldField {
+                field: cause.field.clone(),
+                manager: manager.to_owned(),
+                theirs: fields::at(live, &cause.field),
+                ours: Some(fields::at(&object.body, &cause.field)),
+            }
         })
         .collect();
     let object = object.reference.clone();
-    KubernetesError::Conflict(vec![Held { object, fields }])
+    KubernetesError::Conflict(vec![Refusal { object, fields }])
 }

@@ -6,6 +6,7 @@ use kube::core::Status;
 use meshvm_provider_api::ErrorClass;
 use thiserror::Error;
 
+use super::HeldField;
 use crate::mesh::ObjectRef;
 
 /// What the API server says, with code 500 and no reason, of an object that does not fit its
@@ -92,7 +93,7 @@ pub enum KubernetesError {
     },
     /// Others hold fields of objects with other values.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
-    Conflict(Vec<Held>),
+    Conflict(Vec<Refusal>),
     /// The API server answered without what was asked for.
     #[error("cannot {action}: the answer has no {missing}")]
     Incomplete {
@@ -103,14 +104,17 @@ pub enum KubernetesError {
     },
 }
 
-/// An object of which others hold fields.
+/// An object that was not written since others hold fields of it.
 #[derive(Debug, Error)]
-#[error("{object} has fields that others set: {}", fields.join("; "))]
-pub struct Held {
+#[error(
+    "{object} has fields that others set: {}",
+    fields.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+)]
+pub struct Refusal {
     /// The object.
     pub object: ObjectRef,
     /// The fields, each with its manager and both values.
-    pub fields: Vec<String>,
+    pub fields: Vec<HeldField>,
 }
 
 impl KubernetesError {

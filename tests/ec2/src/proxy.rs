@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH,
+};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -20,6 +22,12 @@ use tokio::task::AbortHandle;
 use crate::manners::{Halt, Manners, Refusal};
 use crate::tokens::{Known, Parameters, Tokens};
 use crate::xml;
+
+/// A login that the server does not look at more closely.
+const LOGIN: &str = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, \
+                     SignedHeaders=host, Signature=0";
+/// The header that asks Cloud Storage for a generation of an object; 0 is none at all.
+const GENERATION: &str = "x-goog-if-generation-match";
 
 /// The numbers of accounts, of 12 digits as all are.
 static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_000);
@@ -206,6 +214,7 @@ async fn serve(
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let account = HeaderName::from_static("x-moto-account-id");
     parts.headers.insert(account, shared.account.clone());
+    as_of_s3(&mut parts.headers);
     if is_side_door {
         let request = Request::from_parts(parts, Full::new(body));
         return exchange(shared.server, request).await;
@@ -257,6 +266,19 @@ async fn serve(
         return Err(io::Error::other("the reply is lost"));
     }
     Ok(answer)
+}
+
+/// Says in S3's words what a client of Cloud Storage says in its own: the XML APIs are the same but
+/// for the login, and for how what must not be there yet is made
+/// (<https://cloud.google.com/storage/docs/xml-api/reference-headers#xgoogifgenerationmatch>).
+fn as_of_s3(headers: &mut HeaderMap) {
+    let is_signed = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4");
+    if !headers.get(AUTHORIZATION).is_some_and(is_signed) {
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(LOGIN));
+    }
+    if headers.remove(GENERATION).is_some_and(|value| value == "0") {
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+    }
 }
 
 /// Never answers.

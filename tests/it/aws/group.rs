@@ -56,3 +56,36 @@ fn killed_at_any_call_a_fleet_has_one_group_and_a_fleet_that_is_gone_has_none() 
     // The group, what it lets in, the machine; the machine's end, and the group's.
     assert!(kills >= 10, "{kills} kills");
 }
+
+#[test]
+fn it_lets_in_the_ports_of_the_fleets_members() {
+    let ground = Ground::new(Manners::default());
+    let write = |owned: serde_json::Value| {
+        let block = json!({"zones": ["eu-west-1a"], "securityGroup": {"owned": owned}});
+        let mut fleet = member("web", 1, &block);
+        fleet["membership"]["ports"] = json!({"http": 8080, "admin": 9901, "alias": 8080});
+        ground.write(&BTreeMap::from([("web", fleet)]));
+    };
+    write(json!({"from": ["10.0.0.0/8"]}));
+    ground.meshvm("apply -y").exits(0);
+    let call = [
+        ("Action", "DescribeSecurityGroups"),
+        ("Version", "2016-11-15"),
+        ("Filter.1.Name", "group-name"),
+        ("Filter.1.Value.1", "meshvm-shop-web"),
+    ];
+    let ports = || {
+        let answer = ground.ask("ec2", REGION, &call);
+        let ports = xml::texts(&answer, "fromPort").into_iter();
+        ports.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut found = ports();
+    found.sort();
+    assert_eq!(found, ["8080", "9901"]);
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+    // What the file says wins.
+    write(json!({"ports": [443], "from": ["10.0.0.0/8"]}));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(ports(), ["443"]);
+    ground.meshvm("destroy -y").exits(0);
+}

@@ -208,3 +208,96 @@ async fn every_object_of_somebody_else_is_told_with_its_place() {
     }
     assert!(!sandbox.path("plan.json").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_tells_what_others_did_to_entries() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let entries = ground.istio("WorkloadEntry");
+    let name = names(&ground, "networking.istio.io/v1", "WorkloadEntry").await;
+    let name = name.iter().find(|name| name.starts_with("web")).unwrap();
+    let edit = async |change: Value| {
+        let how = PatchParams {
+            field_manager: Some("kubectl-edit".to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(change);
+        entries.patch(name, &how, &patch).await.unwrap();
+    };
+    let plan = async || run(&ground, &sandbox, "plan --detailed-exitcode").await;
+
+    // An apply would be refused: the plan says so, and the words are the same.
+    edit(json!({"spec": {"address": "10.9.9.9"}})).await;
+    let planned = plan().await.exits(2).stdout;
+    let held = ".spec.address is \"10.9.9.9\" by \"kubectl-edit\" using networking.istio.io/v1, and shall be ";
+    assert!(planned.contains(held), "{planned}");
+    assert!(planned.contains("only with --force-conflicts"), "{planned}");
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(refused.stderr.contains(held), "{}", refused.stderr);
+    run(&ground, &sandbox, "apply -y --force-conflicts")
+        .await
+        .exits(0);
+
+    // Who took it away leaves nobody in the way.
+    edit(json!({"metadata": {"ownerReferences": null}})).await;
+    let planned = plan().await.exits(2).stdout;
+    assert!(
+        planned.contains("metadata.ownerReferences: WorkloadGroup vm/web"),
+        "{planned}"
+    );
+    assert!(!planned.contains("--force-conflicts"), "{planned}");
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let owners = entries.get(name).await.unwrap().metadata.owner_references;
+    assert_eq!(owners.unwrap()[0].name, "web");
+    plan().await.exits(0);
+
+    // Subsets select by labels: one more leads traffic to a machine, and only its owner ends that.
+    edit(json!({"spec": {"labels": {"track": "canary"}}})).await;
+    let planned = plan().await.exits(2).stdout;
+    for told in [
+        "has fields that \"kubectl-edit\" using networking.istio.io/v1 added",
+        ".spec.labels.track: \"canary\"",
+        "No changes: an apply cannot mend what is told above.",
+    ] {
+        assert!(planned.contains(told), "{planned}");
+    }
+    edit(json!({"spec": {"labels": {"track": null}}})).await;
+    plan().await.exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_tells_that_machines_of_before_take_no_traffic() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let told = "those of before take no traffic from then on";
+    for (from, to, is_told) in [
+        ("version: v1}", "version: v2}", true),
+        ("ports: {http:", "ports: {web:", true),
+        // A port more of the Service, or one label less, still finds the machines that there are.
+        ("{name: http, port: 80}", "{name: http, port: 8081}", false),
+        (
+            "labels: {app: web, version: v1}",
+            "labels: {app: web}",
+            false,
+        ),
+    ] {
+        let mut file = FILE.replace(from, to);
+        if from.starts_with("ports") {
+            file = file.replace("{name: http, port: 80}", "{name: web, port: 80}");
+        } else {
+            // A new package replaces machines in any case.
+            file = file.replace("1.30.3", "1.30.4");
+        }
+        sandbox.write("meshvm.yaml", &file);
+        let planned = run(&ground, &sandbox, "plan").await.exits(0).stdout;
+        assert!(planned.contains("~ Service vm/web"), "{planned}");
+        assert!(planned.contains("-/+ replace"), "{planned}");
+        assert_eq!(planned.contains(told), is_told, "{planned}");
+    }
+}

@@ -53,6 +53,11 @@ pub(super) fn findings(settings: &AwsSettings) -> Vec<Finding> {
         }
     }
     if let Some(group) = &settings.security_group {
+        if group.owned.ports.is_empty() {
+            let finding = Finding::at("securityGroup.owned", "there is no port to let in");
+            found
+                .push(finding.with_hint("write its `ports`, or those of the fleet's `membership`"));
+        }
         let from = group.owned.from.iter().enumerate();
         for (index, from) in from.filter(|(_, from)| !from.starts_with("sg-") && !is_network(from))
         {
@@ -201,6 +206,10 @@ mod tests {
             (
                 json!({"securityGroup": {"owned": {"ports": [1], "from": ["10.0.0.0/33", "sg-1", "::/0"]}}}),
                 vec!["securityGroup.owned.from.0"],
+            ),
+            (
+                json!({"securityGroup": {"owned": {"from": ["10.0.0.0/8"]}}}),
+                vec!["securityGroup.owned"],
             ),
             (json!({"image": "debian"}), vec!["image"]),
             (json!({"image": {"ssm": "debian"}}), vec!["image.ssm"]),

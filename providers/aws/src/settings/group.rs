@@ -17,7 +17,8 @@ pub struct SecurityGroup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OwnedGroup {
-    /// The TCP ports: those of the fleet's `membership`, and what else is asked of the machines.
+    /// The TCP ports; those of the fleet's `membership` when absent.
+    #[serde(default)]
     #[schemars(
         length(min = 1, max = 60),
         inner(range(min = 1)),

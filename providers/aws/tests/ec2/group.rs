@@ -132,3 +132,21 @@ async fn a_group_of_somebody_elses_is_not_taken() {
     assert!(error.message.contains(&id), "{error}");
     assert!(!ground.calls().contains_key("RunInstances"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_halves_of_a_fleet_that_go_at_once_take_its_group() {
+    let ground = Ground::new().await;
+    let template = ground.template(&block(&[8080])).await;
+    let made = ground.make(&template, 4).await;
+    let (first, second) = made.split_at(2);
+    let provider = ground.open(&template).await;
+    let (first, second) = (ids(first), ids(second));
+    let (first, second) = futures::future::join(
+        provider.delete(STACK, &first),
+        provider.delete(STACK, &second),
+    )
+    .await;
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(groups(&ground).await, []);
+}

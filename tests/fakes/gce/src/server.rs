@@ -395,9 +395,14 @@ fn run(
     let api = Api::get();
     let call = api.route(verb, path)?;
     validate::call(api, &call, query, body)?;
-    cloud.answer(&Asked {
+    let answer = cloud.answer(&Asked {
         call: &call,
         query,
         body: body.unwrap_or(&Value::Null),
-    })
+    })?;
+    validate::answer(api, &call, &answer).map_err(|refusal| {
+        let message = format!("The double's answer is wrong: {}", refusal.message);
+        Refusal::new(500, "internalError", message)
+    })?;
+    Ok(answer)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::labels::Ownership;
 use meshvm_provider_api::{
-    Batch, ErrorClass, Machine, MachineId, Power, Provider, ProviderError, Query, Scope,
+    Batch, Machine, MachineId, Power, Provider, ProviderError, Query, Scope,
 };
 use thiserror::Error;
 
@@ -81,9 +81,14 @@ pub async fn settle(
             continue;
         };
         let private = FleetTokens::new(&run.plan, &batch.fleet, mesh.cloned());
-        let machines = settle_batch(open.at, request.clone(), &private, connections, now)
-            .await
-            .map_err(failed)?;
+        let machines = settle_batch(open.at, request.clone(), &private, connections, now);
+        let machines = machines.await.map_err(failed)?;
+        let revoked = tokens::revoke_unused(&run.plan, batch, &machines, mesh.map(|it| &**it));
+        revoked.await.map_err(|error| {
+            let message = "tokens of machines that were never made cannot be revoked";
+            failed(ProviderError::new(error.class(), message).with_source(error))
+        })?;
+        let machines: Vec<MachineId> = machines.into_iter().map(|machine| machine.id).collect();
         let expected = memory
             .expected
             .entry(request.template.scope.clone())
@@ -134,7 +139,7 @@ async fn settle_batch(
     private: &FleetTokens<'_>,
     connections: &Connections,
     now: Timestamp,
-) -> Result<Vec<MachineId>, ProviderError> {
+) -> Result<Vec<Machine>, ProviderError> {
     let scope = batch.template.scope.clone();
     let provider = connections.open(&scope, Some(&batch.template)).await?;
     let info = connections.kind(&scope)?.info();
@@ -146,11 +151,11 @@ async fn settle_batch(
     }
     let is_exposed = tokens::expose(&mut batch, info, private).await?;
     match provider.create(&batch, private).await {
-        Ok(created) => Ok(created.machines.into_iter().map(|m| m.id).collect()),
+        Ok(created) => Ok(created.machines),
         Err(error) if error.class.is_transient() => Err(error),
         // A new token makes it another request than the one that was sent, and only a listing
         // tells whether that came to anything.
-        Err(error) if is_exposed && error.class == ErrorClass::Conflict => {
+        Err(_) if is_exposed => {
             let patience = Duration::try_from(lag - age).unwrap_or_default();
             await_listing(provider.as_ref(), &batch, info.poll, patience).await
         }
@@ -165,7 +170,7 @@ async fn await_listing(
     batch: &Batch,
     poll: Duration,
     patience: Duration,
-) -> Result<Vec<MachineId>, ProviderError> {
+) -> Result<Vec<Machine>, ProviderError> {
     let begun = Instant::now();
     loop {
         let found = listed(provider, batch).await?;
@@ -176,11 +181,12 @@ async fn await_listing(
     }
 }
 
-async fn listed(provider: &dyn Provider, batch: &Batch) -> Result<Vec<MachineId>, ProviderError> {
+async fn listed(provider: &dyn Provider, batch: &Batch) -> Result<Vec<Machine>, ProviderError> {
     let query = Query::Stack(batch.ownership.stack.clone());
     let machines = provider.observe(&query).await?.into_iter();
-    let of_batch = machines.filter(|machine| is_of_batch(machine, batch));
-    Ok(of_batch.map(|machine| machine.id).collect())
+    Ok(machines
+        .filter(|machine| is_of_batch(machine, batch))
+        .collect())
 }
 
 fn is_of_batch(machine: &Machine, batch: &Batch) -> bool {

@@ -1,15 +1,19 @@
 //! The private files of machines: a token for each, made in the moment that its machine is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meshvm_provider_api::{Batch, ErrorClass, Info, PrivateFile, PrivateFiles, ProviderError};
+use meshvm_provider_api::{
+    Batch, ErrorClass, Info, Machine, PrivateFile, PrivateFiles, ProviderError,
+};
 use secrecy::ExposeSecret as _;
 
 use crate::bootstrap::{TOKEN_FILE, with_private_files};
 use crate::desired::DesiredFleet;
-use crate::mesh::{Backend, TokenFor};
+use crate::mesh::{Backend, MeshError, TokenFor, objects, secret_ref};
 use crate::plan::Plan;
+use crate::steps::NewBatch;
 
 /// Makes the tokens of one fleet's machines.
 pub struct FleetTokens<'a> {
@@ -58,6 +62,37 @@ pub async fn expose(
         .map_err(|error| invalid("the token does not fit the user-data").with_source(error))?;
     batch.user_data = exposed.expose_secret().to_owned();
     Ok(true)
+}
+
+/// Revokes the tokens of a batch's machines that are not there: nobody has any use for them, and no
+/// entry will ever name them. Safe to repeat.
+///
+/// # Errors
+/// Those of [`Backend::delete`].
+pub async fn revoke_unused(
+    plan: &Plan,
+    batch: &NewBatch,
+    made: &[Machine],
+    mesh: Option<&dyn Backend>,
+) -> Result<(), MeshError> {
+    let fleet = plan.desired.fleets.get(&batch.fleet);
+    let membership = fleet.and_then(|fleet| fleet.membership.as_ref());
+    let (Some(_), Some(membership), Some(mesh)) = (plan.desired.tokens, membership, mesh) else {
+        return Ok(());
+    };
+    let used: BTreeSet<String> = made
+        .iter()
+        .map(|machine| objects::token_of(machine).unwrap_or_else(|| machine.name.clone()))
+        .collect();
+    let unused: Vec<_> = (0..batch.count)
+        .map(|index| batch.key.machine_name(&batch.fleet, index))
+        .filter(|name| !used.contains(name))
+        .map(|name| secret_ref(membership.namespace.as_str(), &name))
+        .collect();
+    match unused.is_empty() {
+        true => Ok(()),
+        false => mesh.delete(&plan.desired.stack, &unused).await,
+    }
 }
 
 #[async_trait]

@@ -242,7 +242,17 @@ impl Worker {
             .connections
             .open(scope, Some(&request.template))
             .await?;
-        let created = provider.create(&request, &private).await?;
+        let mesh = self.mesh.as_deref();
+        let created = match provider.create(&request, &private).await {
+            Err(error) if is_refusal(error.class) => {
+                tokens::revoke_unused(&self.plan, batch, &[], mesh).await?;
+                return Err(error.into());
+            }
+            created => created?,
+        };
+        if created.shortfall.is_some() {
+            tokens::revoke_unused(&self.plan, batch, &created.machines, mesh).await?;
+        }
         self.remember(index, created.machines.clone());
         match created.shortfall {
             None => Ok(Done {
@@ -394,6 +404,23 @@ impl StepError {
             created,
             hint,
         }
+    }
+}
+
+/// Returns whether a creation that ended so made nothing: of any other, machines may be there.
+fn is_refusal(class: ErrorClass) -> bool {
+    match class {
+        ErrorClass::Capacity
+        | ErrorClass::Quota
+        | ErrorClass::PermissionDenied
+        | ErrorClass::Invalid => true,
+        ErrorClass::Throttled
+        | ErrorClass::Unavailable
+        | ErrorClass::ReplyLost
+        | ErrorClass::NotFound
+        | ErrorClass::Conflict
+        | ErrorClass::Environment
+        | ErrorClass::Unrecognized => false,
     }
 }
 

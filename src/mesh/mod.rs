@@ -33,6 +33,10 @@ pub const SECRET: &str = "Secret";
 /// The name of a WorkloadEntry's label with the machine that it stands for.
 pub const MACHINE_LABEL: &str = "meshvm-machine";
 
+/// The name of a WorkloadEntry's label with whom its machine's token was made for, where that is not
+/// the machine's name.
+pub const TOKEN_LABEL: &str = "meshvm-token";
+
 /// What names an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -249,8 +253,8 @@ pub trait Backend: Send + Sync {
         Ok(None)
     }
 
-    /// Makes a token with which one machine proves who it is. Safe to repeat: the tokens made for
-    /// the machine before are revoked.
+    /// Makes a token with which one machine proves who it is. Safe to repeat: all tokens of a machine
+    /// are revoked together.
     ///
     /// # Errors
     /// [`MeshError::NoTokens`] where there is nobody to ask.

@@ -11,10 +11,10 @@ mod traffic;
 use std::collections::BTreeMap;
 
 use meshvm_provider_api::Machine;
-use meshvm_provider_api::labels;
+use meshvm_provider_api::labels::{self, Ownership};
 use serde_json::{Map, Value, json};
 
-use super::{MACHINE_LABEL, Object, ObjectRef};
+use super::{MACHINE_LABEL, Object, ObjectRef, TOKEN_LABEL};
 use crate::spec::model::{External, Membership, Service, ServiceEntry};
 
 const ISTIO: &str = "networking.istio.io/v1";
@@ -160,16 +160,32 @@ pub fn entry(
     if let Some(locality) = locality {
         spec.entry("locality").or_insert(json!(locality));
     }
+    let mut labels = vec![(labels::FLEET, fleet), (MACHINE_LABEL, &machine.name)];
+    let token_of = match side {
+        Side::Member { .. } => token_of(machine),
+        Side::External(_) => None,
+    };
+    labels.extend(token_of.as_deref().map(|name| (TOKEN_LABEL, name)));
     let mut object = Maker { stack, fleet, side }.object(
         entry_ref(side, &machine.name),
         ISTIO,
-        &[(labels::FLEET, fleet), (MACHINE_LABEL, &machine.name)],
+        &labels,
         Value::Object(spec),
     );
     if side.enters_early() {
         object.body["metadata"]["annotations"] = json!({HEALTH_CHECKED: "true"});
     }
     Some(object.sealed())
+}
+
+/// Returns whom a machine's token was made for, where that is not its name: a token is asked for
+/// before the machine is, and not every cloud takes names.
+pub fn token_of(machine: &Machine) -> Option<String> {
+    let owned = Ownership::from_labels(&machine.labels)?;
+    // A machine with a token is a batch by itself.
+    let name = owned.batch?.machine_name(&owned.fleet, 0);
+    let batch = name.trim_end_matches('0');
+    (!machine.name.starts_with(batch)).then_some(name)
 }
 
 /// Makes objects of one fleet.

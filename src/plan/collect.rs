@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use meshvm_provider_api::{Difference, Scope};
 
 use super::{Action, MachineChange, MachineRef, Reason};
+use crate::mesh::objects;
 use crate::observed::ObservedMachine;
 
 /// Collects changes, putting machines together to which the same happens.
@@ -108,5 +109,6 @@ pub(super) fn reference(observed: &ObservedMachine) -> MachineRef {
         id: machine.id.clone(),
         zone: machine.zone.clone(),
         available: observed.is_available(),
+        token_of: objects::token_of(machine),
     }
 }

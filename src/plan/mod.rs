@@ -360,6 +360,16 @@ pub struct MachineRef {
     pub zone: String,
     /// Whether it was up and healthy when the plan was made.
     pub available: bool,
+    /// Whom its token was made for, where that is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_of: Option<String>,
+}
+
+impl MachineRef {
+    /// Returns the name that its token was made for.
+    pub fn token_of(&self) -> &str {
+        self.token_of.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// What is done to an object of the mesh.
@@ -376,6 +386,9 @@ pub struct ObjectChange {
     pub object: Option<Object>,
     /// The machine that it stands for, by name.
     pub machine: Option<String>,
+    /// Whom that machine's token was made for, where that is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_of: Option<String>,
     /// What changes, for an update.
     pub differences: Vec<FieldChange>,
     /// What of it others hold: it is written only where that is forced.

@@ -10,7 +10,7 @@ use meshvm_provider_api::template::flatten;
 use serde_json::Value;
 
 use super::{Drift, FieldChange, ObjectAction, ObjectChange, Reason};
-use crate::mesh::{MACHINE_LABEL, Object, ObjectRef, Seen};
+use crate::mesh::{MACHINE_LABEL, Object, ObjectRef, Seen, TOKEN_LABEL};
 
 /// What the mesh is planned from.
 pub struct ObjectsInput<'a> {
@@ -79,6 +79,7 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> ObjectsPlan {
         },
         reference: object.reference.clone(),
         machine: object.label(MACHINE_LABEL).map(str::to_owned),
+        token_of: object.label(TOKEN_LABEL).map(str::to_owned),
         object: Some(object),
         differences: Vec::new(),
         conflicts: Vec::new(),
@@ -136,6 +137,7 @@ fn unwanted(input: &ObjectsInput<'_>, observed: &Seen) -> Option<ObjectChange> {
         reference: observed.object.reference.clone(),
         object: forgotten.then(|| observed.released()),
         machine: machine.map(str::to_owned),
+        token_of: observed.object.label(TOKEN_LABEL).map(str::to_owned),
         differences: Vec::new(),
         conflicts: Vec::new(),
     })
@@ -162,6 +164,7 @@ fn compare(observed: &Seen, wanted: Object) -> Option<ObjectChange> {
         reason,
         reference: wanted.reference.clone(),
         machine: wanted.label(MACHINE_LABEL).map(str::to_owned),
+        token_of: wanted.label(TOKEN_LABEL).map(str::to_owned),
         differences,
         conflicts: observed.conflicts(&wanted.body),
         object: Some(wanted),

@@ -1,7 +1,7 @@
 //! What belongs to leaving a mesh beside the entry: tokens are revoked, by deleting what they are
 //! bound to, and connections get time to end. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use meshvm_provider_api::Scope;
@@ -34,30 +34,40 @@ pub(super) fn drain(
 }
 
 /// Names what is deleted so that machines that leave cannot use their tokens any more: by the
-/// entries that go with them, and by their names where the control plane makes the entries.
+/// entries that go with them, and by themselves where the control plane makes the entries.
 pub(super) fn secrets_of(
     plan: &Plan,
     desired: Option<&DesiredFleet>,
     entries: &[ObjectRef],
-    names: &BTreeSet<&str>,
+    leaving: &[(&Scope, &MachineRef)],
 ) -> BTreeSet<ObjectRef> {
-    let by_entry = entries
-        .iter()
-        .map(|entry| (entry.namespace.as_str(), entry.name.as_str()));
+    let machines = leaving.iter().map(|(_, machine)| *machine);
+    let by_name: BTreeMap<&str, &MachineRef> = machines
+        .map(|machine| (machine.name.as_str(), machine))
+        .collect();
+    let by_entry = entries.iter().filter_map(|entry| {
+        let machine = by_name.get(entry.name.as_str())?;
+        Some((entry.namespace.as_str(), machine.token_of()))
+    });
     let membership = desired.and_then(|desired| desired.membership.as_ref());
-    let by_name = membership
-        .into_iter()
-        .flat_map(|m| names.iter().map(move |name| (m.namespace.as_str(), *name)));
-    secrets(plan, by_entry.chain(by_name))
+    let by_itself = membership.into_iter().flat_map(|membership| {
+        let namespace = membership.namespace.as_str();
+        let machines = by_name.values();
+        machines.map(move |machine| (namespace, machine.token_of()))
+    });
+    secrets(plan, by_entry.chain(by_itself))
 }
 
 /// Adds, to objects that go, what the tokens of the machines are bound to whose entries go.
 pub(super) fn with_entries(plan: &Plan, objects: Vec<ObjectRef>) -> Vec<ObjectRef> {
-    let entries = objects
-        .iter()
-        .filter(|object| object.kind == "WorkloadEntry");
-    let named = entries.map(|entry| (entry.namespace.as_str(), entry.name.as_str()));
-    let secrets = secrets(plan, named);
+    let going: BTreeSet<&ObjectRef> = objects.iter().collect();
+    let changes = plan.objects.iter();
+    let entries = changes.filter_map(|change| {
+        let machine = change.token_of.as_ref().or(change.machine.as_ref())?;
+        let is_going = going.contains(&change.reference);
+        is_going.then_some((change.reference.namespace.as_str(), machine.as_str()))
+    });
+    let secrets = secrets(plan, entries);
     secrets.into_iter().chain(objects).collect()
 }
 

@@ -435,7 +435,7 @@ impl FleetLowering<'_> {
             graph.plan,
             self.desired,
             &entries,
-            &names,
+            leaving,
         ));
         let needs = if entries.is_empty() {
             front

@@ -2,7 +2,7 @@
 
 mod adopt;
 mod crash;
-mod ground;
+pub mod ground;
 mod group;
 mod image;
 mod kill;

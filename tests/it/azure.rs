@@ -3,6 +3,6 @@
 mod adopt;
 mod crash;
 mod figures;
-mod ground;
+pub mod ground;
 mod kill;
 mod stack;

@@ -2,7 +2,7 @@
 //! are documented.
 
 mod backend;
-mod ground;
+pub mod ground;
 #[cfg(feature = "local")]
 mod machines;
 mod program;

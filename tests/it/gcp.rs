@@ -4,6 +4,6 @@ mod adopt;
 mod crash;
 mod figures;
 mod firewall;
-mod ground;
+pub mod ground;
 mod kill;
 mod stack;

@@ -7,6 +7,13 @@ mod azure;
 mod back_and_forth;
 mod broken;
 mod cli;
+#[cfg(all(
+    feature = "aws",
+    feature = "azure",
+    feature = "gcp",
+    feature = "ledger-s3"
+))]
+mod clouds;
 mod cluster;
 mod crash;
 #[cfg(feature = "gcp")]

@@ -59,7 +59,8 @@ impl Kubernetes {
         }
     }
 
-    /// Makes the Secret of a machine anew: whatever was bound to one of that name is revoked.
+    /// Makes the Secret of a machine, or takes the one that there is: a call that made it before may
+    /// have come to a machine that boots with its token.
     async fn make_secret(&self, wanted: &TokenFor<'_>) -> Result<BoundObjectReference, MeshError> {
         let namespace = wanted.namespace;
         let name = secret_ref(namespace, wanted.machine).name;
@@ -89,19 +90,17 @@ impl Kubernetes {
             ..PostParams::default()
         };
         let action = format!("make Secret {namespace}/{name}");
-        let create = || attempt(&action, || api.create(&how, &secret));
-        let made = match create().await {
-            Err(error) if error.code() == Some(409) => {
-                self.remove_secret(namespace, &name).await?;
-                create().await?
-            }
-            other => other?,
+        let uid = match attempt(&action, || api.create(&how, &secret)).await {
+            Ok(made) => made.metadata.uid,
+            // Secrets may not be read. Without an id, the server takes the one of that name.
+            Err(error) if error.code() == Some(409) => None,
+            Err(error) => return Err(error.into()),
         };
         Ok(BoundObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Secret".to_owned()),
             name: Some(name),
-            uid: made.metadata.uid,
+            uid,
         })
     }
 

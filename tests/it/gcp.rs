@@ -3,6 +3,7 @@
 mod adopt;
 mod crash;
 mod figures;
+mod firewall;
 pub mod ground;
 mod kill;
 mod stack;

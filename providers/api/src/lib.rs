@@ -22,6 +22,7 @@ pub mod gib;
 pub mod labels;
 pub mod layers;
 pub mod machine;
+pub mod network;
 pub mod private;
 pub mod template;
 
@@ -33,5 +34,6 @@ pub use error::{ErrorClass, ProviderError};
 pub use gib::Gib;
 pub use labels::{BatchKey, Hash, Labels, Ownership};
 pub use machine::{Machine, MachineId, Power, Readiness};
+pub use network::is_network;
 pub use private::{NoPrivateFiles, PrivateFile, PrivateFiles};
 pub use template::{Attributes, Difference, Finding, Mutability, Scope, Template};

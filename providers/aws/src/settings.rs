@@ -12,7 +12,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use group::is_network;
 pub use group::{OwnedGroup, SecurityGroup};
 pub use image::{Image, ImagePolicy};
 pub use meshvm_provider_api::Gib;

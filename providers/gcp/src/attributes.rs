@@ -4,7 +4,7 @@ use meshvm_provider_api::Attributes;
 use serde_json::{Value, json};
 
 use crate::recipe::Recipe;
-use crate::settings::{GcpSettings, Image};
+use crate::settings::{GcpSettings, Image, OwnedRule};
 
 /// The image's name.
 pub(crate) const IMAGE: &str = "image";
@@ -18,6 +18,8 @@ pub(crate) const NETWORK: &str = "network";
 pub(crate) const SUBNETWORK: &str = "subnetwork";
 /// The network tags, sorted.
 pub(crate) const TAGS: &str = "tags";
+/// What the fleet's own firewall rule lets in: one attribute, as it is one thing.
+pub(crate) const FIREWALL: &str = "firewall.owned";
 /// Whether the cloud refuses to delete the machine.
 pub(crate) const DELETION_PROTECTION: &str = "deletionProtection";
 /// The service account's address.
@@ -44,6 +46,15 @@ pub(crate) fn of_disk(name: &str, what: &str) -> String {
     }
 }
 
+/// Returns what a firewall rule lets in, as it is compared.
+pub(crate) fn rules(rule: &OwnedRule) -> Value {
+    let OwnedRule { ports, from } = rule;
+    let (mut ports, mut from) = (ports.clone(), from.clone());
+    ports.sort_unstable();
+    from.sort();
+    json!({"ports": ports, "from": from})
+}
+
 /// Returns what machines are compared with: where they stand, and what reaches the cloud only
 /// by way of the connection, are left out.
 pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
@@ -57,6 +68,7 @@ pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
         subnetwork,
         public_address,
         tags,
+        firewall,
         service_account,
         boot_disk,
         disks,
@@ -101,6 +113,8 @@ pub(crate) fn wanted(recipe: &Recipe) -> Attributes {
             add(IMAGE, found.map(|found| json!(found.image)));
         }
     }
+    let firewall = firewall.as_ref();
+    add(FIREWALL, firewall.map(|firewall| rules(&firewall.owned)));
     add(NETWORK, network.as_deref().map(|it| json!(last(it))));
     add(SUBNETWORK, subnetwork.as_deref().map(|it| json!(last(it))));
     if let Some(account) = service_account {

@@ -4,7 +4,7 @@ use meshvm_provider_api::{Difference, Machine, Mutability, Template};
 use serde_json::Value;
 
 use crate::attributes::{
-    DELETION_PROTECTION, IMAGE, IMAGE_SOURCE, LABEL, MACHINE_TYPE, METADATA, TAGS,
+    DELETION_PROTECTION, FIREWALL, IMAGE, IMAGE_SOURCE, LABEL, MACHINE_TYPE, METADATA, TAGS,
 };
 use crate::machine;
 use crate::recipe::Recipe;
@@ -40,7 +40,7 @@ pub(crate) fn compare(template: &Template, machine: &Machine) -> Vec<Difference>
 /// Returns what it takes to change an attribute.
 pub(crate) fn mutability(attribute: &str) -> Mutability {
     match attribute {
-        TAGS | DELETION_PROTECTION => Mutability::InPlace,
+        TAGS | FIREWALL | DELETION_PROTECTION => Mutability::InPlace,
         MACHINE_TYPE => Mutability::Restart,
         named if named.starts_with(LABEL) || named.starts_with(METADATA) => Mutability::InPlace,
         // An attribute that is not known here is another version's: only a new machine is sure.
@@ -134,6 +134,11 @@ mod tests {
             (json!({"labels": {"a": "1"}}), "label.b", InPlace),
             (json!({"metadata": {}}), "metadata.c", InPlace),
             (json!({"tags": ["web"]}), TAGS, InPlace),
+            (
+                json!({"firewall": {"owned": {"ports": [1], "from": ["web"]}}}),
+                FIREWALL,
+                InPlace,
+            ),
             (
                 json!({"deletionProtection": true}),
                 DELETION_PROTECTION,

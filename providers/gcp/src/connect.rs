@@ -2,7 +2,8 @@
 
 use google_cloud_auth::credentials::{self, Credentials, impersonated};
 use google_cloud_compute_v1::client::{
-    Images, Instances, MachineTypes, Projects, Regions, Subnetworks, ZoneOperations,
+    Firewalls, GlobalOperations, Images, Instances, MachineTypes, Projects, Regions, Subnetworks,
+    ZoneOperations,
 };
 use google_cloud_gax::retry_policy::NeverRetry;
 use meshvm_provider_api::{ErrorClass, ProviderError, Scope};
@@ -13,6 +14,8 @@ use crate::settings::{CLOUD_PLATFORM, ENDPOINT, IMPERSONATE, PROJECT, QUOTA_PROJ
 pub(crate) struct Apis {
     pub instances: Instances,
     pub operations: ZoneOperations,
+    pub firewalls: Firewalls,
+    pub all_operations: GlobalOperations,
     pub images: Images,
     pub machine_types: MachineTypes,
     pub regions: Regions,
@@ -85,6 +88,8 @@ pub(crate) async fn apis(scope: &Scope) -> Result<Apis, ProviderError> {
     Ok(Apis {
         instances: client!(Instances),
         operations: client!(ZoneOperations),
+        firewalls: client!(Firewalls),
+        all_operations: client!(GlobalOperations),
         images: client!(Images),
         machine_types: client!(MachineTypes),
         regions: client!(Regions),

@@ -13,6 +13,7 @@ use meshvm_provider_api::{
     Batch, Created, ErrorClass, Hash, Machine, ProviderError, Shortfall, labels,
 };
 
+use crate::attributes::{DELETION_PROTECTION, FIREWALL};
 use crate::client::Client;
 use crate::error;
 use crate::kept;
@@ -202,12 +203,14 @@ async fn protect(client: &Client, recipe: &Recipe, made: &Made) -> Result<(), Pr
 
 fn answer(batch: &Batch, made: &Made, refused: Option<ProviderError>) -> Created {
     let mut machines: Vec<Machine> = made.0.values().filter_map(machine::of).collect();
-    let protected = batch.template.attributes.get("deletionProtection");
-    for machine in &mut machines {
-        // It was just set, after they were looked at.
-        if let Some(is_protected) = protected {
-            let attribute = "deletionProtection".to_owned();
-            machine.attributes.insert(attribute, is_protected.clone());
+    // Both were just set, beside the machines themselves.
+    for attribute in [DELETION_PROTECTION, FIREWALL] {
+        let Some(value) = batch.template.attributes.get(attribute) else {
+            continue;
+        };
+        for machine in &mut machines {
+            let attribute = attribute.to_owned();
+            machine.attributes.insert(attribute, value.clone());
         }
     }
     let is_short = machines.len() < usize::try_from(batch.count).unwrap_or(usize::MAX);

@@ -5,6 +5,7 @@ use google_cloud_compute_v1::model::{Instance, Operation};
 use meshvm_provider_api::{ErrorClass, MachineId, ProviderError, labels};
 
 use crate::client::Client;
+use crate::firewall;
 use crate::machine;
 use crate::observe::{self, Which};
 use crate::operations;
@@ -15,7 +16,8 @@ const AT_ONCE: usize = 16;
 
 /// Deletes machines of a stack; those that do not exist count as deleted.
 ///
-/// Disks go with them, as they were made for them alone. Safe to repeat.
+/// Disks go with them, as they were made for them alone. Safe to repeat. Returns whether a
+/// firewall rule may have lost its last machine: one that does not exist may have been any.
 ///
 /// # Errors
 /// `Conflict` when one is not the stack's, and then none is deleted; `Conflict` when one is
@@ -24,9 +26,9 @@ pub(crate) async fn machines(
     client: &Client,
     stack: &str,
     machines: &[MachineId],
-) -> Result<(), ProviderError> {
+) -> Result<bool, ProviderError> {
     if machines.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let instances = observe::instances(client, &Which::machines(machines)).await?;
     for instance in &instances {
@@ -58,7 +60,10 @@ pub(crate) async fn machines(
         // One that is gone meanwhile is as good as deleted.
         (Err(error), _) if error.class != ErrorClass::NotFound => Err(error),
         (_, Some(error)) => Err(error),
-        (_, None) => Ok(()),
+        (_, None) => {
+            let are_shown = instances.len() == machines.len();
+            Ok(!are_shown || instances.iter().any(firewall::reaches))
+        }
     }
 }
 

@@ -55,6 +55,10 @@ impl Kind for GcpKind {
         &INFO
     }
 
+    fn member_ports(&self) -> Option<&'static str> {
+        Some("/firewall/owned/ports")
+    }
+
     fn template(&self, settings: &Value, _: &Path) -> Result<Template, Vec<Finding>> {
         let recipe = Recipe {
             asked: GcpSettings::read(settings)?,

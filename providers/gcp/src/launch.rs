@@ -10,6 +10,7 @@ use meshvm_provider_api::{Batch, BatchKey, Labels};
 use uuid::Uuid;
 
 use crate::attributes::BOOT;
+use crate::firewall::Owner;
 use crate::kept::{self, Made, Named};
 use crate::recipe::{Found, Recipe};
 use crate::settings::{ExtraDisk, GcpSettings, Interruption, Spot};
@@ -63,6 +64,12 @@ fn properties(
         .set_enable_secure_boot(asked.shielded.secure_boot)
         .set_enable_vtpm(asked.shielded.vtpm)
         .set_enable_integrity_monitoring(asked.shielded.integrity_monitoring);
+    let owner = Owner {
+        stack: &batch.ownership.stack,
+        fleet: &batch.ownership.fleet,
+    };
+    let mut tags = asked.tags.clone();
+    tags.extend(asked.firewall.as_ref().map(|_| owner.rule()));
     let accounts = asked.service_account.iter().map(|account| {
         ServiceAccount::new()
             .set_email(&account.email)
@@ -77,7 +84,7 @@ fn properties(
         .set_machine_type(machine_type)
         .set_disks([boot].into_iter().chain(disks))
         .set_network_interfaces([interface(asked)])
-        .set_tags(Tags::new().set_items(asked.tags.clone()))
+        .set_tags(Tags::new().set_items(tags))
         .set_service_accounts(accounts)
         .set_shielded_instance_config(shielded)
         .set_or_clear_scheduling(asked.spot.as_ref().map(spot))

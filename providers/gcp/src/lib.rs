@@ -21,6 +21,8 @@ mod create;
 mod delete;
 mod doctor;
 mod error;
+mod firewall;
+mod gone;
 mod kept;
 mod kind;
 mod launch;

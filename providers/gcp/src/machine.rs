@@ -9,9 +9,10 @@ use meshvm_provider_api::{Attributes, Labels, Machine, MachineId, Power, Readine
 use serde_json::{Value, json};
 
 use crate::attributes::{
-    self, BOOT, DELETION_PROTECTION, EMAIL, IMAGE, IMAGE_SOURCE, LABEL, MACHINE_TYPE, METADATA,
-    NETWORK, SCOPES, SUBNETWORK, TAGS, last,
+    self, BOOT, DELETION_PROTECTION, EMAIL, FIREWALL, IMAGE, IMAGE_SOURCE, LABEL, MACHINE_TYPE,
+    METADATA, NETWORK, SCOPES, SUBNETWORK, TAGS, last,
 };
+use crate::firewall::{self, Owner};
 use crate::kept::{self, Made, Named};
 use crate::settings::Gib;
 
@@ -91,6 +92,12 @@ fn attributes(instance: &Instance, items: &BTreeMap<String, String>) -> Attribut
     }
     let mut tags: Vec<&String> = instance.tags.iter().flat_map(|tags| &tags.items).collect();
     tags.sort();
+    if firewall::reaches(instance) {
+        // It is told by itself: what the file names are the others.
+        let own = Owner::of(|key| instance.labels.get(key)).map(Owner::rule);
+        tags.retain(|tag| Some(*tag) != own.as_ref());
+        add(FIREWALL, Some(Value::Null));
+    }
     add(TAGS, Some(json!(tags)));
     let is_protected = instance.deletion_protection.unwrap_or_default();
     add(DELETION_PROTECTION, Some(json!(is_protected)));

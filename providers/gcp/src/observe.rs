@@ -9,6 +9,7 @@ use google_cloud_compute_v1::model::{
 use meshvm_provider_api::{ErrorClass, Labels, Machine, MachineId, ProviderError, labels};
 
 use crate::client::Client;
+use crate::firewall;
 use crate::machine;
 use crate::policy::Action;
 
@@ -124,5 +125,7 @@ pub(crate) async fn machines(
     which: &Which,
 ) -> Result<Vec<Machine>, ProviderError> {
     let instances = instances(client, which).await?;
-    Ok(instances.iter().filter_map(machine::of).collect())
+    let mut machines: Vec<Machine> = instances.iter().filter_map(machine::of).collect();
+    firewall::add_owned(client, &mut machines).await?;
+    Ok(machines)
 }

@@ -45,12 +45,24 @@ pub enum Action {
     GetSubnetwork,
     /// Tells whether machines may be put in a subnetwork.
     TestSubnetworkPermissions,
+    /// Lists firewall rules.
+    ListFirewalls,
+    /// Makes a fleet's own firewall rule.
+    InsertFirewall,
+    /// Changes a fleet's own firewall rule.
+    UpdateFirewall,
+    /// Deletes a fleet's own firewall rule.
+    DeleteFirewall,
+    /// Tells which machines were deleted.
+    AggregatedListOperations,
+    /// Looks at an operation of the whole project.
+    GetGlobalOperation,
     /// Tells that the credentials reach the project.
     GetProject,
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 20] = [
+pub const ACTIONS: [Action; 26] = [
     Action::AggregatedListInstances,
     Action::GetInstance,
     Action::BulkInsert,
@@ -70,6 +82,12 @@ pub const ACTIONS: [Action; 20] = [
     Action::AggregatedListMachineTypes,
     Action::GetSubnetwork,
     Action::TestSubnetworkPermissions,
+    Action::ListFirewalls,
+    Action::InsertFirewall,
+    Action::UpdateFirewall,
+    Action::DeleteFirewall,
+    Action::AggregatedListOperations,
+    Action::GetGlobalOperation,
     Action::GetProject,
 ];
 
@@ -96,6 +114,12 @@ impl Action {
             Self::AggregatedListMachineTypes => "machineTypes.aggregatedList",
             Self::GetSubnetwork => "subnetworks.get",
             Self::TestSubnetworkPermissions => "subnetworks.testIamPermissions",
+            Self::ListFirewalls => "firewalls.list",
+            Self::InsertFirewall => "firewalls.insert",
+            Self::UpdateFirewall => "firewalls.update",
+            Self::DeleteFirewall => "firewalls.delete",
+            Self::AggregatedListOperations => "globalOperations.aggregatedList",
+            Self::GetGlobalOperation => "globalOperations.get",
             Self::GetProject => "projects.get",
         }
     }
@@ -122,6 +146,12 @@ impl Action {
             Self::GetRegion => "compute.regions.get",
             Self::AggregatedListMachineTypes => "compute.machineTypes.list",
             Self::GetSubnetwork => "compute.subnetworks.get",
+            Self::ListFirewalls => "compute.firewalls.list",
+            Self::InsertFirewall => "compute.firewalls.create",
+            Self::UpdateFirewall => "compute.firewalls.update",
+            Self::DeleteFirewall => "compute.firewalls.delete",
+            Self::AggregatedListOperations => "compute.globalOperations.list",
+            Self::GetGlobalOperation => "compute.globalOperations.get",
             Self::GetProject => "compute.projects.get",
             // Everybody may ask what they may.
             Self::TestSubnetworkPermissions => return None,
@@ -141,6 +171,9 @@ impl Action {
             | Self::AggregatedListMachineTypes
             | Self::GetSubnetwork
             | Self::TestSubnetworkPermissions
+            | Self::ListFirewalls
+            | Self::AggregatedListOperations
+            | Self::GetGlobalOperation
             | Self::GetProject => true,
             Self::BulkInsert
             | Self::DeleteInstance
@@ -150,7 +183,10 @@ impl Action {
             | Self::SetTags
             | Self::SetMetadata
             | Self::SetMachineType
-            | Self::SetDeletionProtection => false,
+            | Self::SetDeletionProtection
+            | Self::InsertFirewall
+            | Self::UpdateFirewall
+            | Self::DeleteFirewall => false,
         }
     }
 }
@@ -160,9 +196,9 @@ pub(crate) const USE_SUBNETWORK: &str = "compute.subnetworks.use";
 /// The right to give them public addresses there.
 pub(crate) const USE_EXTERNAL_IP: &str = "compute.subnetworks.useExternalIp";
 
-/// What making machines takes beside the call itself: their disks and their network
+/// What making machines and rules takes beside the calls themselves: disks and network
 /// (<https://cloud.google.com/compute/docs/instances/create-start-instance#api>).
-const MAKING: [&str; 8] = [
+const MAKING: [&str; 9] = [
     "compute.disks.create",
     "compute.disks.setLabels",
     "compute.images.useReadOnly",
@@ -171,6 +207,8 @@ const MAKING: [&str; 8] = [
     "compute.instances.setMetadata",
     "compute.instances.setTags",
     USE_SUBNETWORK,
+    // Firewall rules are a network's.
+    "compute.networks.updatePolicy",
 ];
 
 /// Returns the least role that works, as `gcloud iam roles create --file` takes it.

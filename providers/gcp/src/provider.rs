@@ -1,5 +1,7 @@
 //! The half of the provider that talks to one scope.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use meshvm_provider_api::{
     Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
@@ -7,19 +9,26 @@ use meshvm_provider_api::{
 };
 
 use crate::client::Client;
+use crate::firewall::{Owner, Rules};
 use crate::observe::{self, Which};
-use crate::{check, create, delete, resolve, update};
+use crate::recipe::Recipe;
+use crate::{check, create, delete, gone, resolve, update};
 
 /// One scope: what some credentials reach of one project in one region.
 pub(crate) struct GcpProvider {
     client: Client,
     scope: Scope,
+    rules: Rules,
 }
 
 impl GcpProvider {
     /// Makes the provider; sends nothing.
     pub fn new(client: Client, scope: Scope) -> Self {
-        Self { client, scope }
+        Self {
+            client,
+            scope,
+            rules: Rules::default(),
+        }
     }
 
     fn check_scope(&self, template: &Template) -> Result<(), ProviderError> {
@@ -43,6 +52,11 @@ impl Provider for GcpProvider {
             Query::Labelled(patterns) => Which::having(patterns),
         };
         let mut machines = observe::machines(&self.client, &which).await?;
+        if let Query::Machines(ids) = query {
+            let shown: BTreeSet<&MachineId> = machines.iter().map(|it| &it.id).collect();
+            let missing = ids.iter().filter(|id| !shown.contains(id)).collect();
+            machines.extend(gone::of(&self.client, &missing).await?);
+        }
         if let Query::Labelled(patterns) = query {
             // The cloud's filters know no pattern: it tells who has the labels at all.
             let fits = |machine: &Machine, (key, pattern): (&String, &String)| {
@@ -71,6 +85,15 @@ impl Provider for GcpProvider {
 
     async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {
         self.check_scope(&batch.template)?;
+        let asked = Recipe::of(&batch.template)?.asked;
+        if let Some(firewall) = &asked.firewall {
+            let owner = Owner {
+                stack: &batch.ownership.stack,
+                fleet: &batch.ownership.fleet,
+            };
+            let rule = &firewall.owned;
+            self.rules.ensure(&self.client, owner, &asked, rule).await?;
+        }
         create::batch(&self.client, batch).await
     }
 
@@ -78,10 +101,14 @@ impl Provider for GcpProvider {
         if let Some(template) = &update.template {
             self.check_scope(template)?;
         }
-        update::machines(&self.client, update).await
+        update::machines(&self.client, &self.rules, update).await
     }
 
     async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError> {
-        delete::machines(&self.client, stack, machines).await
+        self.rules.remember_ended(machines).await;
+        match delete::machines(&self.client, stack, machines).await? {
+            true => self.rules.remove_unused(&self.client, stack).await,
+            false => Ok(()),
+        }
     }
 }

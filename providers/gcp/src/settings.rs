@@ -1,6 +1,7 @@
 //! The `gcp` block of a fleet file.
 
 mod check;
+mod firewall;
 mod image;
 mod types;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use firewall::{Firewall, OwnedRule};
 pub use image::{Image, ImagePolicy};
 pub use meshvm_provider_api::Gib;
 pub use types::MachineTypes;
@@ -49,6 +51,9 @@ pub struct GcpSettings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(regex(pattern = "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")), extend("uniqueItems" = true))]
     pub tags: Vec<String>,
+    /// A firewall rule of the fleet's own, beside those that go by `tags`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<Firewall>,
     /// The service account that programs on the machines act as; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccount>,

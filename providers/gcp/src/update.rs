@@ -18,6 +18,7 @@ use meshvm_provider_api::{ErrorClass, ProviderError, Update};
 
 use crate::attributes::last;
 use crate::client::Client;
+use crate::firewall::{Owner, Rules};
 use crate::launch::item;
 use crate::machine;
 use crate::observe::{self, Which};
@@ -35,7 +36,11 @@ const ROUNDS: u32 = 10;
 /// # Errors
 /// `NotFound` when one is gone, before any is changed; `Invalid` when an attribute does not change
 /// in place.
-pub(crate) async fn machines(client: &Client, update: &Update) -> Result<(), ProviderError> {
+pub(crate) async fn machines(
+    client: &Client,
+    firewalls: &Rules,
+    update: &Update,
+) -> Result<(), ProviderError> {
     if update.machines.is_empty() {
         return Ok(());
     }
@@ -49,8 +54,13 @@ pub(crate) async fn machines(client: &Client, update: &Update) -> Result<(), Pro
         return Err(ProviderError::new(ErrorClass::NotFound, message));
     }
     let changes = Changes::of(update)?;
-    if let Some(tags) = &changes.tags {
-        settle(client, &instances, What::Tags(tags)).await?;
+    if let (Some(asked), Some(first)) = (&changes.firewall, instances.first())
+        && let (Some(rule), Some(owner)) = (&asked.firewall, owner(update, first))
+    {
+        firewalls.ensure(client, owner, asked, &rule.owned).await?;
+    }
+    if changes.has_tags() {
+        settle(client, &instances, What::Tags(&changes, update)).await?;
     }
     settle(client, &instances, What::Metadata(&changes)).await?;
     if let Some(is_protected) = changes.protection {
@@ -65,9 +75,15 @@ pub(crate) async fn machines(client: &Client, update: &Update) -> Result<(), Pro
 /// Something that is replaced as a whole under a fingerprint.
 #[derive(Clone, Copy)]
 enum What<'a> {
-    Tags(&'a [String]),
+    Tags(&'a Changes, &'a Update),
     Metadata(&'a Changes),
     Labels(&'a Changes),
+}
+
+/// Returns whose a machine is, or will be: one that is adopted gets its labels with this change.
+fn owner<'a>(update: &'a Update, instance: &'a Instance) -> Option<Owner<'a>> {
+    let set = Owner::of(|key| update.set_labels.get(key));
+    set.or_else(|| Owner::of(|key| instance.labels.get(key)))
 }
 
 /// Changes something on all machines that need it; again where another was faster.
@@ -126,14 +142,16 @@ async fn replace(
     let zone = machine::zone(instance);
     let id = instance.id.unwrap_or_default().to_string();
     let operation = match what {
-        What::Tags(wanted) => {
+        What::Tags(changes, update) => {
             let before = instance.tags.clone().unwrap_or_default();
-            let same = BTreeSet::from_iter(&before.items) == BTreeSet::from_iter(wanted);
-            if same {
+            let own = owner(update, instance).map(Owner::rule);
+            let tags: BTreeSet<String> = before.items.iter().cloned().collect();
+            let wanted = changes.tags(&tags, own.as_deref());
+            if wanted == tags {
                 return Ok(None);
             }
             let body = Tags::new()
-                .set_items(wanted.to_vec())
+                .set_items(wanted)
                 .set_or_clear_fingerprint(before.fingerprint);
             change(client, Action::SetTags, || {
                 let call = apis.instances.set_tags().set_project(&apis.project);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use meshvm_provider_api::{Finding, labels};
+use meshvm_provider_api::{Finding, is_network, labels};
 
-use super::{AwsSettings, Image, InstanceTypes, Volume, VolumeType, is_network};
+use super::{AwsSettings, Image, InstanceTypes, Volume, VolumeType};
 use crate::tags;
 
 /// How many tags the user may give: EC2 takes 50, ours and the user's labels among them

@@ -1,7 +1,5 @@
 //! A security group of the fleet's own.
 
-use std::net::IpAddr;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,17 +30,4 @@ pub struct OwnedGroup {
         extend("uniqueItems" = true)
     )]
     pub from: Vec<String>,
-}
-
-/// Returns whether a text is a network, an address with the length of its prefix.
-pub(crate) fn is_network(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else {
-        return false;
-    };
-    let most = match address.parse() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    length.parse().is_ok_and(|length: u8| length <= most)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use meshvm_provider_api::{Finding, labels};
+use meshvm_provider_api::{Finding, is_network, labels};
 
-use super::{GcpSettings, Image, MachineTypes};
+use super::{GcpSettings, Image, MachineTypes, OwnedRule};
 use crate::kept;
 
 /// How many labels the file may give: Compute Engine takes 64, meshvm's own among them
@@ -72,9 +72,39 @@ pub(super) fn findings(settings: &GcpSettings) -> Vec<Finding> {
         let message = "spot machines do not use reservations";
         found.push(Finding::at("reservation", message));
     }
+    firewall_of(settings, &mut found);
     labels_of(settings, &mut found);
     metadata_of(settings, &mut found);
     found
+}
+
+fn firewall_of(settings: &GcpSettings, found: &mut Vec<Finding>) {
+    let Some(firewall) = &settings.firewall else {
+        return;
+    };
+    let OwnedRule { ports, from } = &firewall.owned;
+    if ports.is_empty() {
+        let finding = Finding::at("firewall.owned", "there is no port to let in");
+        found.push(finding.with_hint("write its `ports`, or those of the fleet's `membership`"));
+    }
+    for (index, from) in from.iter().enumerate() {
+        if from.contains('/') && !is_network(from) {
+            let path = format!("firewall.owned.from.{index}");
+            let finding = Finding::at(&path, format!("`{from}` is no network"));
+            found.push(finding.with_hint("write 10.0.0.0/16, or a network tag"));
+        }
+    }
+    let networks = from.iter().filter(|from| is_network(from));
+    let (wide, plain): (Vec<_>, Vec<_>) = networks.partition(|from| from.contains(':'));
+    if !wide.is_empty() && !plain.is_empty() {
+        let message = "a rule has networks of one version of the protocol only";
+        found.push(Finding::at("firewall.owned.from", message));
+    }
+    let names = [&settings.network, &settings.subnetwork].into_iter();
+    if names.flatten().any(|name| name.starts_with("projects/")) {
+        let finding = Finding::at("firewall", "the network's rules are another project's");
+        found.push(finding.with_hint("let the project that shares it have a rule for `tags`"));
+    }
 }
 
 fn labels_of(settings: &GcpSettings, found: &mut Vec<Finding>) {
@@ -149,6 +179,15 @@ mod tests {
             (json!({"labels": {"meshvm-stack": "a"}}), vec!["labels"]),
             (json!({"metadata": {"user-data": "x"}}), vec!["metadata"]),
             (json!({"metadata": {"a b": "x"}}), vec!["metadata"]),
+            (
+                json!({"firewall": {"owned": {"from": ["10.0.0.0/33", "gateway", "::/0"]}}}),
+                vec!["firewall.owned", "firewall.owned.from.0"],
+            ),
+            (
+                json!({"firewall": {"owned": {"ports": [1], "from": ["10.0.0.0/8", "fd00::/8"]}},
+                    "network": "projects/host/global/networks/n"}),
+                vec!["firewall.owned.from", "firewall"],
+            ),
             (
                 json!({"shielded": {"vtpm": false}}),
                 vec!["shielded.integrityMonitoring"],

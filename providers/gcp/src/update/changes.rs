@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_provider_api::{ErrorClass, Labels, ProviderError, Update, labels};
 
-use crate::attributes::{DELETION_PROTECTION, LABEL, MACHINE_TYPE, METADATA, TAGS};
+use crate::attributes::{DELETION_PROTECTION, FIREWALL, LABEL, MACHINE_TYPE, METADATA, TAGS};
 use crate::kept::{self, Named};
 use crate::recipe::Recipe;
+use crate::settings::GcpSettings;
 
 /// What an update asks for.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// All network tags.
-    pub tags: Option<Vec<String>>,
+    /// The settings that ask for a firewall rule.
+    pub firewall: Option<GcpSettings>,
+    /// All network tags that the file names.
+    tags: Option<Vec<String>>,
+    /// Whether the machines are no fleet's any more.
+    are_let_go: bool,
     /// Whether the machines are protected.
     pub protection: Option<bool>,
     /// The machine types, of which each shall have one.
@@ -37,6 +42,7 @@ impl Changes {
         };
         if update.remove_labels.iter().any(|key| key == labels::STACK) {
             // A machine that is let go keeps nothing of what it was known by.
+            changes.are_let_go = true;
             changes.remove_labels.insert(kept::REQUEST.to_owned());
             let own = [kept::MADE, kept::NAMED].map(str::to_owned);
             changes.remove_metadata.extend(own);
@@ -65,6 +71,10 @@ impl Changes {
             }
             match attribute.as_str() {
                 TAGS => changes.tags = Some(asked.tags.clone()),
+                FIREWALL => {
+                    let asks = asked.firewall.is_some();
+                    changes.firewall = asks.then(|| asked.clone());
+                }
                 DELETION_PROTECTION => changes.protection = Some(asked.deletion_protection),
                 MACHINE_TYPE => changes.types = Some(asked.machine_type.0.clone()),
                 other => {
@@ -74,6 +84,27 @@ impl Changes {
             }
         }
         Ok(changes)
+    }
+
+    /// Returns whether tags may change.
+    pub fn has_tags(&self) -> bool {
+        self.tags.is_some() || self.firewall.is_some() || self.are_let_go
+    }
+
+    /// Returns the tags that a machine shall have; `own` is that of its fleet's firewall rule.
+    pub fn tags(&self, before: &BTreeSet<String>, own: Option<&str>) -> BTreeSet<String> {
+        let has_own = own.is_some_and(|own| before.contains(own));
+        let mut after = match &self.tags {
+            Some(named) => named.iter().cloned().collect(),
+            None => before.clone(),
+        };
+        if let Some(own) = own {
+            match (has_own || self.firewall.is_some()) && !self.are_let_go {
+                true => after.insert(own.to_owned()),
+                false => after.remove(own),
+            };
+        }
+        after
     }
 
     /// Returns the labels that a machine shall have.

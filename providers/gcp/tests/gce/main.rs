@@ -2,6 +2,7 @@
 
 mod conformance;
 mod create;
+mod firewall;
 mod ground;
 mod observe;
 mod refusals;

@@ -38,6 +38,28 @@ fn each_state_is_told() {
 }
 
 #[test]
+fn one_that_was_deleted_is_known_to_be_gone_and_one_that_never_was_is_not() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let template = ground.template(&json!({})).await;
+        let made = ground.make(&template, 3).await;
+        ground.others("DELETE", &made[0], "", None);
+        // Not shown yet, which says nothing.
+        ground.gce.hide(2);
+        let mut ids = ids(&made);
+        ids.push("12345".into());
+        ids.push("db-1".into());
+        let provider = ground.open(&template).await;
+        let found = provider.observe(&Query::Machines(ids)).await.unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (&it.id, &it.name, it.power))
+            .collect();
+        assert_eq!(found, [(&made[0].id, &made[0].name, Power::Gone)]);
+    });
+}
+
+#[test]
 fn what_a_listing_does_not_reach_is_not_taken_for_gone() {
     on_gce(async || {
         let ground = Ground::new().await;

@@ -132,6 +132,7 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
             json!({
                 "labels": {"a": label}, "metadata": {"b": label}, "tags": [format!("t{label}")],
                 "machineType": kind, "deletionProtection": protected,
+                "firewall": {"owned": {"ports": [8080], "from": [format!("10.{label}.0.0/16")]}},
             })
         };
         let before = ground.template(&block("1", "e2-small", true)).await;
@@ -146,6 +147,7 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
             "label.a",
             "metadata.b",
             "tags",
+            "firewall.owned",
             "machineType",
             "deletionProtection",
         ];
@@ -160,7 +162,13 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
         provider.update(&update).await.unwrap();
         let image = "projects/debian-cloud/global/images/debian-12-bookworm-v20260901";
         ground.template(&json!({"image": image})).await;
+        // A connection of its own: one that made something leaves the rule.
+        let provider = ground.open(&after).await;
         provider.delete(STACK, &ids(&made)).await.unwrap();
+        provider
+            .observe(&Query::Machines(ids(&made)))
+            .await
+            .unwrap();
         // What is counted for the user is what went over the wire.
         let counted = ground.requests.snapshot();
         let calls = ground.gce.calls();

@@ -1,5 +1,7 @@
 //! Interfaces, addresses, networks and groups.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use crate::operations::End;
@@ -120,8 +122,7 @@ impl World {
                 return Err(Reply::error(400, "InvalidResourceReference", &message));
             }
             if text(&body, &format!("{at}/properties/privateIPAddress")).is_none() {
-                let number = self.next();
-                let address = format!("10.1.{}.{}", number / 250 % 250, number % 250 + 4);
+                let address = self.address_in(&subnet);
                 set(
                     &mut body,
                     &format!("{at}/properties/privateIPAddress"),
@@ -153,6 +154,22 @@ impl World {
         set(&mut body, "/properties/enableIPForwarding", json!(false));
         self.put(id, body);
         Ok(())
+    }
+
+    /// Returns an address of a subnet: the first four and the last are Azure's own
+    /// (<https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq>).
+    fn address_in(&mut self, subnet: &str) -> Ipv4Addr {
+        let found = self.get(subnet).map(|it| it.body["properties"].clone());
+        let found = found.unwrap_or_default();
+        let prefix = text(&found, "/addressPrefix").or(text(&found, "/addressPrefixes/0"));
+        let range = prefix.and_then(|prefix| {
+            let (first, bits) = prefix.split_once('/')?;
+            Some((first.parse::<Ipv4Addr>().ok()?, bits.parse::<u32>().ok()?))
+        });
+        let (first, bits) = range.expect("a subnet has a range");
+        let number = u32::try_from(self.next()).unwrap_or_default();
+        let most = (1 << 32_u32.saturating_sub(bits).min(31)) - 5;
+        Ipv4Addr::from(u32::from(first) + 4 + number % most)
     }
 
     /// Puts something of the network's that has no life of its own.

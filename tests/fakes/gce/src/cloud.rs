@@ -22,6 +22,7 @@ pub struct Cloud {
     pub instances: BTreeMap<u64, Value>,
     /// Disks, by their addresses.
     pub disks: BTreeMap<String, Value>,
+    pub firewalls: BTreeMap<String, Value>,
     pub operations: Vec<Operation>,
     /// The operation that each request id began.
     pub replies: HashMap<String, usize>,
@@ -126,6 +127,20 @@ impl Cloud {
                 let all = self.operations.iter().filter(|it| it.zone == zone);
                 let all: Vec<Value> = all.map(|it| it.body.clone()).collect();
                 self.listed(asked, "compute#operationList", all)
+            }
+            "firewalls.get" => self.firewall(asked),
+            "firewalls.list" => self.list_firewalls(asked),
+            "firewalls.insert" => self.insert_firewall(asked),
+            "firewalls.update" => self.update_firewall(asked),
+            "firewalls.delete" => self.delete_firewall(asked),
+            "globalOperations.get" => {
+                let at = self.operation(asked)?;
+                Ok(self.operations[at].body.clone())
+            }
+            "globalOperations.wait" => {
+                let at = self.operation(asked)?;
+                self.finish(at);
+                Ok(self.operations[at].body.clone())
             }
             "globalOperations.aggregatedList" => {
                 let all = self.operations.iter().map(|it| it.body.clone()).collect();

@@ -50,6 +50,8 @@ pub struct Method {
     pub parameters: Map<String, Value>,
     /// The schema of its body.
     pub body: Option<String>,
+    /// The schema of its answer.
+    pub answer: Option<String>,
 }
 
 impl Method {
@@ -93,6 +95,7 @@ impl Api {
                         .cloned()
                         .unwrap_or_default(),
                     body: method["request"]["$ref"].as_str().map(str::to_owned),
+                    answer: method["response"]["$ref"].as_str().map(str::to_owned),
                 });
             }
         }

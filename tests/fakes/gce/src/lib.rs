@@ -12,6 +12,7 @@ mod cloud;
 mod description;
 mod disks;
 mod filter;
+mod firewalls;
 mod instances;
 mod lists;
 mod making;

@@ -104,7 +104,11 @@ fn scopes(name: &str, page: Vec<Value>) -> Value {
         items.insert(key, json!({"warning": warning}));
     }
     for thing in page {
-        let scope = &mut items[&format!("zones/{}", last(&thing["zone"]))];
+        let key = match last(&thing["zone"]) {
+            "" => "global".to_owned(),
+            zone => format!("zones/{zone}"),
+        };
+        let scope = items.entry(key).or_insert(Value::Null);
         if scope[name].is_null() {
             *scope = json!({ name: [] });
         }

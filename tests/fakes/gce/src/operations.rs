@@ -42,7 +42,11 @@ impl Operation {
         // The name is as long as those of the cloud, and the id a number, as clients insist on.
         let name = format!("operation-1764190800000-{number:013x}-0a1b2c3d-4e5f6a7b");
         let now = Timestamp::now().to_string();
-        let body = json!({
+        let place = match zone {
+            "" => format!("{root}/projects/{project}/global"),
+            zone => format!("{root}/projects/{project}/zones/{zone}"),
+        };
+        let mut body = json!({
             "kind": "compute#operation",
             "id": (7_000_000_000_000_000_000_u64 + number).to_string(),
             "name": name,
@@ -53,9 +57,12 @@ impl Operation {
             "user": "tester@example.com",
             "insertTime": now,
             "startTime": now,
-            "zone": format!("{root}/projects/{project}/zones/{zone}"),
-            "selfLink": format!("{root}/projects/{project}/zones/{zone}/operations/{name}"),
+            "selfLink": format!("{place}/operations/{name}"),
         });
+        // One that is no zone's is the whole project's.
+        if !zone.is_empty() {
+            body["zone"] = json!(place);
+        }
         Self {
             name,
             zone: zone.to_owned(),

@@ -173,6 +173,11 @@ impl Gce {
         self.shared().cloud.instances.values().cloned().collect()
     }
 
+    /// Returns the firewall rules that there are.
+    pub fn firewalls(&self) -> Vec<Value> {
+        self.shared().cloud.firewalls.values().cloned().collect()
+    }
+
     /// Returns the disks that there are.
     pub fn disks(&self) -> Vec<Value> {
         self.shared().cloud.disks.values().cloned().collect()
@@ -390,9 +395,14 @@ fn run(
     let api = Api::get();
     let call = api.route(verb, path)?;
     validate::call(api, &call, query, body)?;
-    cloud.answer(&Asked {
+    let answer = cloud.answer(&Asked {
         call: &call,
         query,
         body: body.unwrap_or(&Value::Null),
-    })
+    })?;
+    validate::answer(api, &call, &answer).map_err(|refusal| {
+        let message = format!("The double's answer is wrong: {}", refusal.message);
+        Refusal::new(500, "internalError", message)
+    })?;
+    Ok(answer)
 }

@@ -46,7 +46,7 @@ pub fn call(
     match (&call.method.body, body) {
         (Some(schema), Some(body)) => {
             let id = format!("compute.{}", call.method.name);
-            of_schema(api, schema, body, "resource", &id)
+            of_schema(api, schema, body, "resource", How::Sent(&id))
         }
         (None, None) => Ok(()),
         // google-cloud-rust sends an empty object where there is nothing to send.
@@ -129,7 +129,33 @@ fn strings(text: &str, schema: &Value, place: &str) -> Result<(), Refusal> {
     }
 }
 
-fn of_schema(api: &Api, name: &str, value: &Value, place: &str, id: &str) -> Result<(), Refusal> {
+/// Checks an answer: one that is not as described is a defect of the double.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn answer(api: &Api, call: &Call, answer: &Value) -> Result<(), Refusal> {
+    match &call.method.answer {
+        Some(schema) => of_schema(api, schema, answer, "answer", How::Told),
+        None => Ok(()),
+    }
+}
+
+/// What a value is checked as.
+#[derive(Clone, Copy)]
+enum How<'a> {
+    /// What a client sends, to a call of this id.
+    Sent(&'a str),
+    /// What the double answers: it writes what clients may not, and leaves out what they must not.
+    Told,
+}
+
+fn of_schema(
+    api: &Api,
+    name: &str,
+    value: &Value,
+    place: &str,
+    how: How<'_>,
+) -> Result<(), Refusal> {
     let schema = &api.schemas[name];
     let Some(fields) = value.as_object() else {
         return Err(kind(place, "an object"));
@@ -143,13 +169,16 @@ fn of_schema(api: &Api, name: &str, value: &Value, place: &str, id: &str) -> Res
                 "Invalid JSON payload received. Unknown name \"{field}\" at '{place}'"
             )));
         };
-        if schema["readOnly"] == true {
+        if matches!(how, How::Sent(_)) && schema["readOnly"] == true {
             return Err(Refusal::invalid(format!(
                 "Invalid value for field '{place}': it is output only"
             )));
         }
-        self::value(api, schema, value, &place, id)?;
+        self::value(api, schema, value, &place, how)?;
     }
+    let How::Sent(id) = how else {
+        return Ok(());
+    };
     for (field, schema) in known {
         let by = schema["annotations"]["required"].as_array();
         let is_required = by.is_some_and(|by| by.iter().any(|it| it == id));
@@ -161,16 +190,24 @@ fn of_schema(api: &Api, name: &str, value: &Value, place: &str, id: &str) -> Res
     Ok(())
 }
 
-fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Result<(), Refusal> {
+fn value(
+    api: &Api,
+    schema: &Value,
+    value: &Value,
+    place: &str,
+    how: How<'_>,
+) -> Result<(), Refusal> {
     if let Some(name) = schema["$ref"].as_str() {
-        return of_schema(api, name, value, place, id);
+        return of_schema(api, name, value, place, how);
     }
     match schema["type"].as_str().unwrap_or_default() {
         "string" => {
             let format = schema["format"].as_str().unwrap_or_default();
             let text = match (value, format) {
                 (Value::String(text), _) => text.clone(),
-                (Value::Number(number), "int64" | "uint64") => number.to_string(),
+                (Value::Number(number), "int64" | "uint64") if matches!(how, How::Sent(_)) => {
+                    number.to_string()
+                }
                 _ => return Err(kind(place, "a string")),
             };
             let is_right = match format {
@@ -193,7 +230,7 @@ fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Res
             };
             for (index, item) in items.iter().enumerate() {
                 let place = format!("{place}[{index}]");
-                self::value(api, &schema["items"], item, &place, id)?;
+                self::value(api, &schema["items"], item, &place, how)?;
                 // Patterns of lists are those of their items.
                 if let Some(text) = item.as_str() {
                     strings(text, schema, &place)?;
@@ -208,7 +245,7 @@ fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Res
             let each = &schema["additionalProperties"];
             if each.is_object() {
                 for (name, item) in fields {
-                    self::value(api, each, item, &format!("{place}.{name}"), id)?;
+                    self::value(api, each, item, &format!("{place}.{name}"), how)?;
                 }
                 return Ok(());
             }
@@ -218,7 +255,7 @@ fn value(api: &Api, schema: &Value, value: &Value, place: &str, id: &str) -> Res
                     let message = format!("Unknown name \"{name}\" at '{place}'");
                     return Err(Refusal::invalid(message));
                 };
-                self::value(api, schema, item, &place, id)?;
+                self::value(api, schema, item, &place, how)?;
             }
             Ok(())
         }

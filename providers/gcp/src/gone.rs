@@ -1,0 +1,81 @@
+//! Machines that the cloud says were deleted.
+//!
+//! No listing shows them. The operation that deleted one is kept for days, so that nobody has to
+//! wait until a listing can be believed.
+
+use std::collections::BTreeSet;
+
+use google_cloud_compute_v1::model::{Operation, operation::Status};
+use meshvm_provider_api::{Machine, MachineId, Power, ProviderError, Readiness};
+
+use crate::attributes::last;
+use crate::client::Client;
+use crate::error;
+use crate::policy::Action;
+
+/// How many ids one listing asks for: they share one address line.
+const IDS: usize = 50;
+/// The most operations of a page.
+const PAGE: u32 = 500;
+
+/// Returns those of machines that were deleted.
+pub(crate) async fn of(
+    client: &Client,
+    ids: &BTreeSet<&MachineId>,
+) -> Result<Vec<Machine>, ProviderError> {
+    // What is no number is no id of this cloud's, and would spoil the filter for the others.
+    let ids: Vec<&str> = ids.iter().map(|id| id.0.as_str()).collect();
+    let ids: Vec<&str> = ids
+        .into_iter()
+        .filter(|id| id.parse::<u64>().is_ok())
+        .collect();
+    let mut gone = Vec::new();
+    for some in ids.chunks(IDS) {
+        let targets = some.iter().map(|id| format!("(targetId = {id})"));
+        let targets = targets.collect::<Vec<_>>().join(" OR ");
+        let filter = format!("(operationType = \"delete\") AND ({targets})");
+        let deletions = list(client, &filter).await?.into_iter();
+        gone.extend(deletions.filter_map(machine));
+    }
+    Ok(gone)
+}
+
+async fn list(client: &Client, filter: &str) -> Result<Vec<Operation>, ProviderError> {
+    let apis = &client.apis;
+    let (mut found, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = client
+            .send(Action::AggregatedListOperations, || {
+                let call = apis.all_operations.aggregated_list();
+                call.set_project(&apis.project)
+                    .set_filter(filter)
+                    .set_max_results(PAGE)
+                    .set_page_token(&next)
+                    .send()
+            })
+            .await?;
+        found.extend(page.items.into_values().flat_map(|zone| zone.operations));
+        next = page.next_page_token.unwrap_or_default();
+        if next.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Returns what a deletion says of its machine; `None` when it is not done, or did not succeed.
+fn machine(operation: Operation) -> Option<Machine> {
+    if operation.status != Some(Status::Done) {
+        return None;
+    }
+    let operation = error::result(operation).ok()?;
+    Some(Machine {
+        id: MachineId(operation.target_id?.to_string()),
+        name: last(operation.target_link.as_deref()?).to_owned(),
+        zone: last(operation.zone.as_deref()?).to_owned(),
+        power: Power::Gone,
+        readiness: Readiness::Unknown,
+        address: None,
+        labels: [].into(),
+        attributes: [].into(),
+    })
+}

@@ -1,0 +1,69 @@
+//! A fleet's own firewall rule comes and goes with the fleet, wherever a run is killed.
+
+use std::collections::BTreeMap;
+
+use meshvm_gce::Manners;
+use serde_json::{Value, json};
+
+use super::ground::{Ground, member};
+use crate::support::cloud::Cloud;
+use crate::support::cloud::crash::{Ended, kill_at};
+
+fn write(ground: &Ground, owned: &Value) {
+    let block = json!({"zones": ["europe-west1-b"], "firewall": {"owned": owned}});
+    ground.write(&BTreeMap::from([("web", member("web", 1, &block))]));
+}
+
+/// Returns the names of the rules that there are.
+fn rules(ground: &Ground) -> Vec<String> {
+    let rules = ground.gce.firewalls().into_iter();
+    let names = rules.map(|rule| rule["name"].as_str().unwrap().to_owned());
+    names.collect()
+}
+
+#[test]
+fn killed_at_any_call_a_fleet_has_one_rule_and_a_fleet_that_is_gone_has_none() {
+    let mut kills = 0;
+    for change in 1.. {
+        let mut came_there = false;
+        for is_done in [false, true] {
+            let ground = Ground::new(Manners::default());
+            write(&ground, &json!({"ports": [15021], "from": ["10.0.0.0/8"]}));
+            let place = format!("call {change}, is_done {is_done}");
+
+            let made = kill_at(&ground, &["apply", "-y"], change, is_done) == Ended::Killed;
+            ground.meshvm("apply -y").exits(0);
+            assert_eq!(rules(&ground), ["meshvm-shop-web"], "{place}");
+            assert_eq!(ground.machines().len(), 1, "{place}");
+            ground.meshvm("plan --detailed-exitcode").exits(0);
+
+            let ended = kill_at(&ground, &["destroy", "-y"], change, is_done) == Ended::Killed;
+            ground.meshvm("destroy -y").exits(0);
+            assert_eq!(ground.machines(), [Value::Null; 0], "{place}");
+            assert_eq!(rules(&ground), [""; 0], "{place}");
+            came_there |= made || ended;
+            kills += u32::from(made) + u32::from(ended);
+        }
+        if !came_there {
+            break;
+        }
+    }
+    // The rule and the machine; the machine's end, and the rule's.
+    assert!(kills >= 8, "{kills} kills");
+}
+
+#[test]
+fn it_lets_in_the_ports_of_the_fleets_members() {
+    let ground = Ground::new(Manners::default());
+    write(&ground, &json!({"from": ["10.0.0.0/8"]}));
+    ground.meshvm("apply -y").exits(0);
+    let ports = || ground.gce.firewalls()[0]["allowed"][0]["ports"].clone();
+    assert_eq!(ports(), json!(["8080"]));
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+    // What the file says wins.
+    write(&ground, &json!({"ports": [443], "from": ["10.0.0.0/8"]}));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(ports(), json!(["443"]));
+    ground.meshvm("destroy -y").exits(0);
+    assert_eq!(rules(&ground), [""; 0]);
+}

@@ -14,7 +14,7 @@ use meshvm_provider_api::labels;
 
 use crate::desired::Desired;
 use crate::diag::{Code, Diagnostic};
-use crate::mesh::kubernetes::{Live, LiveEntry, LiveNamespace, MeshRead, Rule};
+use crate::mesh::kubernetes::{Foreign, Live, LiveEntry, LiveNamespace, MeshRead, Rule};
 use crate::mesh::{ObjectRef, objects};
 use crate::spec::model::{Membership, Mesh};
 use crate::spec::{Fleet, FleetSpec};
@@ -211,7 +211,7 @@ impl Checker<'_> {
 }
 
 /// Tells of objects of others where the stack's own would be.
-pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[ObjectRef]) -> Vec<Diagnostic> {
+pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[Foreign]) -> Vec<Diagnostic> {
     let stack = desired.stack.as_str();
     let fleets = desired.fleets.iter();
     let wanted: BTreeMap<ObjectRef, &str> = fleets
@@ -221,7 +221,7 @@ pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[ObjectRef]) -> Vec<
             objects.map(move |object| (object.reference, fleet))
         })
         .collect();
-    let told = found.iter().filter_map(|reference| {
+    let told = found.iter().filter_map(|(reference, owner)| {
         let fleet = wanted.get(reference)?;
         let is_external = desired.fleets.get(*fleet)?.membership.is_none();
         let ObjectRef {
@@ -242,12 +242,23 @@ pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[ObjectRef]) -> Vec<
             "ServiceAccount" => "name another",
             _ => "rename the fleet",
         };
-        let text = format!("the {kind} {namespace}/{name} exists and does not belong to the stack");
+        let mut text =
+            format!("the {kind} {namespace}/{name} exists and does not belong to the stack");
         let label = labels::STACK;
-        let mut found = Diagnostic::error(text).coded(Code::Foreign).with_hint(format!(
-            "{rename}, or hand it over: `kubectl label {} {name} -n {namespace} {label}={stack}`",
-            kind.to_lowercase(),
-        ));
+        let hint = match owner {
+            // What another stack has is not to be taken from it by a label.
+            Some(owner) => {
+                text += &format!(", but to the stack `{owner}`");
+                rename.to_owned()
+            }
+            None => format!(
+                "{rename}, or hand it over: `kubectl label {} {name} -n {namespace} {label}={stack}`",
+                kind.to_lowercase(),
+            ),
+        };
+        let mut found = Diagnostic::error(text)
+            .coded(Code::Foreign)
+            .with_hint(hint);
         found.place = spec.place(path);
         Some(found)
     });

@@ -106,6 +106,9 @@ pub struct Kubernetes {
     namespaces: Mutex<BTreeSet<String>>,
 }
 
+/// An object that is not the stack's, and the stack that it belongs to, where it has one.
+pub type Foreign = (ObjectRef, Option<String>);
+
 /// What is known of an object before it is written or deleted.
 struct Known {
     uid: Option<String>,
@@ -219,22 +222,24 @@ impl Kubernetes {
         let (own, foreign) = self.sort_out(stack, references, may, most_single).await?;
         match foreign.into_iter().next() {
             None => Ok(own),
-            Some(object) => Err(MeshError::Foreign {
+            Some((object, owner)) => Err(MeshError::Foreign {
                 object,
                 place: Place::Cluster(self.cluster.to_string()),
                 stack: stack.to_owned(),
+                owner,
             }),
         }
     }
 
-    /// Finds out what is known of objects that exist, and which of them are of others.
+    /// Finds out what is known of objects that exist, and which of them are of others, with their
+    /// stack where they have one.
     async fn sort_out(
         &self,
         stack: &str,
         references: impl Iterator<Item = &ObjectRef>,
         may: fn(&Known, &str) -> bool,
         most_single: usize,
-    ) -> Result<(BTreeMap<ObjectRef, Known>, Vec<ObjectRef>), MeshError> {
+    ) -> Result<(BTreeMap<ObjectRef, Known>, Vec<Foreign>), MeshError> {
         let mut by_kind: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for reference in references {
             let place = (reference.kind.as_str(), reference.namespace.as_str());
@@ -258,7 +263,7 @@ impl Kubernetes {
                 if may(&known, stack) {
                     own.insert(reference, known);
                 } else {
-                    foreign.push(reference);
+                    foreign.push((reference, known.stack));
                 }
             }
         }

@@ -53,6 +53,7 @@ impl Manifests {
             object: reference.clone(),
             place: Place::File(path.to_owned()),
             stack: stack.to_owned(),
+            owner: None,
         })
     }
 

@@ -322,7 +322,10 @@ impl fmt::Display for Place {
 #[derive(Debug, Error)]
 pub enum MeshError {
     /// An object of that name belongs to somebody else.
-    #[error("{object} exists in {place} and does not belong to stack `{stack}`")]
+    #[error(
+        "{object} exists in {place} and does not belong to stack `{stack}`{}",
+        owner.as_ref().map(|owner| format!(", but to stack `{owner}`")).unwrap_or_default()
+    )]
     Foreign {
         /// The object.
         object: ObjectRef,
@@ -330,6 +333,8 @@ pub enum MeshError {
         place: Place,
         /// The stack that wants it.
         stack: String,
+        /// The stack that it belongs to, where it says one.
+        owner: Option<String>,
     },
     /// Another file of the folder has an object of that name.
     #[error("{object} is in {path} as well")]
@@ -390,10 +395,15 @@ impl MeshError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            // What another stack has is not to be taken from it by a label.
+            Self::Foreign { owner: Some(_), .. } => {
+                Some("rename the fleet or its objects".to_owned())
+            }
             Self::Foreign {
                 object,
                 place,
                 stack,
+                owner: None,
             } => {
                 let label = labels::STACK;
                 let how = match place {

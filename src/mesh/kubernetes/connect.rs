@@ -48,6 +48,10 @@ pub(super) async fn connect(cluster: &Cluster, logins: &Logins) -> Result<Client
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(ANSWER);
+    login::check_token(&config.auth_info).map_err(|source| KubernetesError::Login {
+        program: None,
+        source,
+    })?;
     let program = login::program(&config.auth_info);
     let builder = ClientBuilder::try_from(config).map_err(|error| match error {
         kube::Error::Auth(error) => KubernetesError::Login {

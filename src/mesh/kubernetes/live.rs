@@ -13,7 +13,7 @@ use kube::api::{ListParams, PostParams};
 use kube::core::DynamicObject;
 use meshvm_provider_api::labels;
 
-use super::{Known, Kubernetes, KubernetesError, attempt, kinds, pages, together};
+use super::{Foreign, Known, Kubernetes, KubernetesError, attempt, kinds, pages, together};
 use crate::mesh::{MACHINE_LABEL, MeshError, ObjectRef};
 
 /// The label of a namespace with the network that its workloads are in
@@ -135,7 +135,7 @@ impl Kubernetes {
         &self,
         stack: &str,
         references: &BTreeSet<ObjectRef>,
-    ) -> Result<Vec<ObjectRef>, MeshError> {
+    ) -> Result<Vec<Foreign>, MeshError> {
         // Listed, and not read one by one: whoever plans may do no more.
         let sorted = self.sort_out(stack, references.iter(), Known::is_for, 0);
         Ok(sorted.await?.1)

@@ -8,8 +8,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use http::HeaderValue;
 use kube::client::{AuthError, RustlsTlsError};
 use kube::config::{AuthInfo, KubeconfigError, LoadDataError};
+use secrecy::ExposeSecret as _;
 use thiserror::Error;
 
 /// What is wrong with credentials.
@@ -75,6 +77,18 @@ impl LoginFault {
             // Further ones come and go with the features of `kube`.
             _ => Self::Unsupported,
         }
+    }
+}
+
+/// Checks the token that a user has in the kubeconfig: `kube` panics at one that is no text of a
+/// header.
+pub(super) fn check_token(user: &AuthInfo) -> Result<(), LoginFault> {
+    let Some(token) = &user.token else {
+        return Ok(());
+    };
+    match HeaderValue::from_str(token.expose_secret()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(LoginFault::BadToken),
     }
 }
 

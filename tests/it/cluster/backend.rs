@@ -126,10 +126,8 @@ async fn what_others_made_is_never_touched() {
     let error = mesh.write(STACK, &objects).await.unwrap_err();
     assert!(matches!(error, MeshError::Foreign { .. }), "{error}");
     assert!(
-        error
-            .hint()
-            .unwrap()
-            .contains("kubectl label serviceaccount web")
+        error.to_string().contains("but to stack `other`"),
+        "{error}"
     );
     assert_eq!(
         mesh.observe(STACK).await.unwrap(),

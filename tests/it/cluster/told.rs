@@ -1,6 +1,7 @@
 //! What the program tells of a cluster before it does anything, and of machines that enter themselves.
 
 use kube::api::{Patch, PatchParams};
+use meshvm::mesh::Backend as _;
 use serde_json::{Value, json};
 
 use super::ground::{Ground, NAMESPACE};
@@ -206,8 +207,32 @@ async fn every_object_of_somebody_else_is_told_with_its_place() {
             "{line}"
         );
         assert!(found.iter().all(|(code, _)| *code == "MV102"), "{line}");
+        let hints = diagnostics.iter().map(|found| found["hint"].to_string());
+        let shop = "meshvm-stack=shop`";
+        assert!(hints.into_iter().all(|hint| hint.contains(shop)), "{line}");
     }
     assert!(!sandbox.path("plan.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_stack_has_is_told_as_its_own_and_not_to_be_taken() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "web", "namespace": NAMESPACE, "labels": {"meshvm-stack": "other"}}});
+    ground.create(account.clone()).await;
+    for line in ["validate --online", "apply -y"] {
+        let refused = run(&ground, &sandbox, line).await.exits(1).stderr;
+        assert!(refused.contains("but to the stack `other`"), "{refused}");
+        assert!(!refused.contains("kubectl label"), "{refused}");
+    }
+    let own = meshvm::mesh::Object::from_manifest(account).unwrap();
+    let error = ground.mesh(false).check("shop", &[own]).await.unwrap_err();
+    assert!(
+        error.to_string().contains("but to stack `other`"),
+        "{error}"
+    );
+    assert!(!error.hint().unwrap().contains("label"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,6 +63,24 @@ fn fit(sidecar: &str, control_plane: &str) -> bool {
     }
 }
 
+/// Returns that machines' sidecars are of another version than the control plane; `None` where they
+/// fit.
+pub fn skew(spec: &FleetSpec, read: &MeshRead) -> Option<Diagnostic> {
+    let sidecar = spec.sidecar.as_ref()?.version.as_str();
+    let control_plane = read.version.as_deref()?;
+    if fit(sidecar, control_plane) {
+        return None;
+    }
+    let text =
+        format!("the sidecar is of version {sidecar}, and the control plane of {control_plane}");
+    let hint = format!("use a sidecar of version {control_plane}");
+    let mut found = Diagnostic::warning(text)
+        .coded(Code::VersionSkew)
+        .with_hint(hint);
+    found.place = spec.place(&["sidecar", "version"]);
+    Some(found)
+}
+
 struct Checker<'a> {
     spec: &'a FleetSpec,
     found: Vec<Diagnostic>,
@@ -88,18 +106,7 @@ impl Checker<'_> {
                 hint.to_owned(),
             );
         }
-        let sidecar = self.spec.sidecar.as_ref();
-        let sidecar = sidecar.map(|sidecar| sidecar.version.as_str());
-        if let (Some(sidecar), Some(control_plane)) = (sidecar, read.version.as_deref())
-            && !fit(sidecar, control_plane)
-        {
-            let text = format!(
-                "the sidecar is of version {sidecar}, and the control plane of {control_plane}"
-            );
-            let hint = format!("use a sidecar of version {control_plane}");
-            let path = ["sidecar", "version"];
-            self.add(Code::VersionSkew, Diagnostic::warning(text), &path, hint);
-        }
+        self.found.extend(skew(self.spec, read));
     }
 
     fn namespace<'l>(
@@ -119,6 +126,14 @@ impl Checker<'_> {
                 "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
             );
             self.add(Code::NoNamespace, Diagnostic::error(text), path, hint);
+        }
+        if found.is_some_and(|found| found.is_ending) {
+            let text = format!("the namespace `{namespace}` is being deleted");
+            let hint = format!(
+                "wait until it is gone, and make it anew; `kubectl describe namespace {namespace}` \
+                 tells what keeps it"
+            );
+            self.add(Code::NamespaceEnds, Diagnostic::error(text), path, hint);
         }
         found
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use serde::Serialize;
 
 use super::Exit;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::engine::EngineError;
 use crate::ledger::LedgerError;
 use crate::observe::ObserveError;
@@ -63,9 +63,12 @@ impl CliError {
         }
     }
 
-    /// Makes a failure of problems in the input.
+    /// Makes a failure of problems in the input; warnings among them are told, and are none.
     pub fn input(diagnostics: Vec<Diagnostic>) -> Self {
-        let problems = counted(diagnostics.len() as u64, "problem");
+        let errors = diagnostics
+            .iter()
+            .filter(|it| it.severity == Severity::Error);
+        let problems = counted(errors.count() as u64, "problem");
         Self {
             diagnostics,
             ..Self::new(format!("found {problems}, and nothing was touched"))

@@ -20,6 +20,7 @@ use crate::ledger::{Clock, Ledger};
 use crate::mesh::Target;
 use crate::mesh::kubernetes::MeshRead;
 use crate::plan::Context;
+use crate::preflight;
 use crate::providers::{self, Connections, Kinds};
 use crate::spec::{self, FleetSpec, Inputs, Source};
 
@@ -80,30 +81,40 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             };
             found.into_iter().map(weaken).collect()
         }
+        (Ask::Mesh, Some(read)) => preflight::skew(&spec, read).into_iter().collect(),
         (Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
     };
     let expanded = expand(&spec, &named, mesh.as_ref());
     if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
         found.extend(mesh::foreign(&spec, &context, desired).await?);
     }
+    if let Some(read) = &mesh {
+        found.extend(mesh::overridden(&spec, read));
+    }
     let desired = match expanded {
-        Ok(desired) if found.iter().all(|f| f.severity == Severity::Warning) => desired,
-        Ok(_) => return Err(CliError::input(found)),
+        Ok(mut desired) => {
+            if globals.simulate {
+                // There is nobody who would make them, and no machine that would use them.
+                desired.tokens = None;
+            }
+            found.extend(check_sizes(&spec, &desired, &kinds));
+            found.extend(check_tokens(&spec, &desired, &kinds));
+            Some(desired)
+        }
         Err(problems) => {
             found.extend(problems);
-            return Err(CliError::input(found));
+            None
         }
     };
+    // All that is wrong is told at once, and what is only doubtful beside it.
     spec.warnings.extend(found);
-    check_sizes(&spec, &desired, &kinds).map_err(CliError::input)?;
-    if !globals.simulate {
-        let exposed = check_tokens(&spec, &desired, &kinds).map_err(CliError::input)?;
-        spec.warnings.extend(exposed);
-    }
-    if let Some(read) = &mesh {
-        let overridden = mesh::overridden(&spec, read);
-        spec.warnings.extend(overridden);
-    }
+    let is_sound = spec
+        .warnings
+        .iter()
+        .all(|f| f.severity == Severity::Warning);
+    let Some(desired) = desired.filter(|_| is_sound) else {
+        return Err(CliError::input(spec.warnings));
+    };
     output.warnings(&spec.warnings);
     Ok(Loaded {
         spec,
@@ -115,7 +126,8 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
 }
 
 /// Checks that every cloud takes the user-data that it would get.
-fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Result<(), Vec<Diagnostic>> {
+/// Returns whose user-data is more than their cloud takes.
+fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
     let too_large = |(name, fleet): (&String, &DesiredFleet)| {
         let kind = kinds.get(fleet.template.scope.provider.as_str())?;
         let error = bootstrap::encode(&fleet.user_data, &kind.info().user_data).err()?;
@@ -124,27 +136,18 @@ fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Result<(),
         diagnostic.place = spec.place(&["fleets", name, "bootstrap"]);
         Some(diagnostic)
     };
-    let problems: Vec<Diagnostic> = desired.fleets.iter().filter_map(too_large).collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    desired.fleets.iter().filter_map(too_large).collect()
 }
 
-/// Checks that tokens go where only their machines see them; returns where the file lets them go
-/// elsewhere.
-fn check_tokens(
-    spec: &FleetSpec,
-    desired: &Desired,
-    kinds: &Kinds,
-) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+/// Returns where tokens go elsewhere than to their machines alone: errors, and warnings where the
+/// file lets them.
+fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
     let Some(tokens) = desired.tokens else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let path = ["identity", "serviceAccountToken", "allowTokenInUserData"];
     let place = spec.place(&path);
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for (name, fleet) in &desired.fleets {
         let provider = fleet.template.scope.provider.as_str();
         let is_private = kinds
@@ -158,7 +161,7 @@ fn check_tokens(
             let mut diagnostic = Diagnostic::warning(text)
                 .with_hint("whoever may read user-data can use a token until it expires");
             diagnostic.place.clone_from(&place);
-            warnings.push(diagnostic);
+            found.push(diagnostic);
         } else {
             let text = format!(
                 "the provider `{provider}` of fleet `{name}` cannot hand a token to its machine alone"
@@ -168,13 +171,10 @@ fn check_tokens(
                  in the user-data, or `identity: none`",
             );
             diagnostic.place.clone_from(&place);
-            errors.push(diagnostic);
+            found.push(diagnostic);
         }
     }
-    match errors.is_empty() {
-        true => Ok(warnings),
-        false => Err(errors),
-    }
+    found
 }
 
 /// Returns the providers of this build for questions that need no cloud.

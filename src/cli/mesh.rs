@@ -113,7 +113,7 @@ pub async fn read(spec: &FleetSpec, context: &Context) -> Result<Option<MeshRead
     let Some(named) = cluster(spec, context) else {
         return Ok(None);
     };
-    let namespaces = namespaces(spec);
+    let namespaces = memberships(spec);
     let read = named.cluster.read_mesh(named.settings, &namespaces).await;
     read.map(Some).map_err(|error| unread(spec, &error))
 }
@@ -145,7 +145,7 @@ pub fn reading(spec: &FleetSpec, facts: &Facts) -> Option<MeshReading> {
     };
     Some(MeshReading {
         settings: settings.as_ref().clone(),
-        namespaces: namespaces(spec).into_iter().map(str::to_owned).collect(),
+        namespaces: memberships(spec).into_iter().map(str::to_owned).collect(),
         facts: hashed(facts),
     })
 }
@@ -237,15 +237,19 @@ pub async fn may(context: &Context, desired: &Desired, destroys: bool) -> Result
     }
 }
 
+/// Returns the namespaces of members: machines that are told what the mesh is.
+fn memberships(spec: &FleetSpec) -> BTreeSet<&str> {
+    let fleets = spec.fleets.values();
+    let memberships = fleets.filter_map(|fleet| fleet.body.membership.as_ref());
+    memberships.map(|m| m.namespace.as_str()).collect()
+}
+
+/// Returns all namespaces that objects are written to.
 fn namespaces(spec: &FleetSpec) -> BTreeSet<&str> {
     let fleets = spec.fleets.values();
-    fleets
-        .filter_map(|fleet| {
-            let membership = fleet.body.membership.as_ref().map(|m| m.namespace.as_str());
-            let external = fleet.body.external.as_ref().map(|e| e.namespace.as_str());
-            membership.or(external)
-        })
-        .collect()
+    let externals = fleets.filter_map(|fleet| fleet.body.external.as_ref());
+    let externals = externals.map(|external| external.namespace.as_str());
+    externals.chain(memberships(spec)).collect()
 }
 
 /// Says why the mesh of a fleet file could not be read, and what of the file that is about.
@@ -255,13 +259,20 @@ fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
             let field = revision.as_ref().map_or("istioNamespace", |_| "revision");
             (Code::NoControlPlane, field)
         }
-        KubernetesError::NoContext { .. } => (Code::NotAsked, "context"),
+        KubernetesError::NoContext { .. }
+        | KubernetesError::NoCurrentContext { .. }
+        | KubernetesError::NoEntry { .. } => (Code::NotAsked, "context"),
         KubernetesError::NoConfig { .. }
         | KubernetesError::Kubeconfig { .. }
         | KubernetesError::BadUrl { .. }
+        | KubernetesError::Login { .. }
+        | KubernetesError::NotTrusted { .. }
+        | KubernetesError::NotKubernetes { .. }
         | KubernetesError::Client(_) => (Code::NotAsked, "kubeconfig"),
         KubernetesError::InCluster(_)
         | KubernetesError::Refused { .. }
+        | KubernetesError::TooLate { .. }
+        | KubernetesError::NoRequest { .. }
         | KubernetesError::Unreachable { .. }
         | KubernetesError::Unreadable { .. }
         | KubernetesError::Conflict(_)
@@ -269,7 +280,8 @@ fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
     };
     let mut found = Diagnostic::error(error.to_string()).coded(code);
     found.hint = error.hint();
-    found.place = spec.place(&["mesh", "kubernetes", field]);
+    let path = ["mesh", "kubernetes", field];
+    found.place = spec.place(&path[..path.len() - usize::from(field.is_empty())]);
     CliError {
         diagnostics: vec![found],
         hint: None,

@@ -15,6 +15,8 @@ pub enum Code {
     NotAllowed,
     /// Nothing can be asked of the cluster, or not all.
     NotAsked,
+    /// The namespace is being deleted.
+    NamespaceEnds,
     /// The cluster has no name in the mesh.
     NoClusterId,
     /// The file and the cluster say different things.
@@ -37,11 +39,12 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoNamespace,
         Self::Foreign,
         Self::NotAllowed,
         Self::NotAsked,
+        Self::NamespaceEnds,
         Self::NoClusterId,
         Self::Overridden,
         Self::NoGateway,
@@ -60,6 +63,7 @@ impl Code {
             Self::Foreign => "MV102",
             Self::NotAllowed => "MV103",
             Self::NotAsked => "MV104",
+            Self::NamespaceEnds => "MV105",
             Self::NoClusterId => "MV201",
             Self::Overridden => "MV202",
             Self::NoGateway => "MV203",
@@ -79,6 +83,7 @@ impl Code {
             Self::Foreign => "what meshvm did not make, it does not change",
             Self::NotAllowed => "an apply would stop half-way",
             Self::NotAsked => "what machines need to know of their mesh is read from its cluster",
+            Self::NamespaceEnds => "nothing new can be written into it, and what is in it goes",
             Self::NoClusterId => {
                 "the control plane asks the cluster of that name about a machine's token, and \
                  refuses the machine"

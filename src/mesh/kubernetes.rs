@@ -21,7 +21,10 @@ mod error;
 mod facts;
 mod fields;
 mod kinds;
+mod kubeconfig;
+mod later;
 mod live;
+mod login;
 mod managers;
 mod members;
 mod namespaces;
@@ -55,6 +58,7 @@ pub use error::KubernetesError;
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
+pub use login::{KubeconfigFault, LoginFault};
 pub use managers::{HeldField, additions, conflicts};
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.

@@ -103,6 +103,7 @@ broken!(
     sidecar_settings,
     tabs,
     too_long_lines,
+    traffic,
     two_documents,
     #[cfg(feature = "local")]
     two_providers,

@@ -1,9 +1,12 @@
 //! Stacks in a mesh of a cluster: the lab's double of a Kubernetes API, under exactly the roles that
 //! are documented.
 
+mod answers;
 mod backend;
 pub mod ground;
+mod logins;
 #[cfg(feature = "local")]
 mod machines;
+mod namespaces;
 mod program;
 mod told;

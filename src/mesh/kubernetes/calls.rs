@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::KubernetesError;
+use super::later::is_spent;
 
 /// How many objects a page of a listing has, as kubectl asks for.
 pub(super) const PAGE: u32 = 500;
@@ -73,7 +74,8 @@ pub(super) async fn each<E>(calls: Vec<BoxFuture<'_, Result<(), E>>>) -> Vec<Res
     stream::iter(calls).buffered(AT_ONCE).collect().await
 }
 
-/// Sends a request, and again while that may help; what is sent here may be sent twice.
+/// Sends a request, and again while that may help; what is sent here may be sent twice. What the API
+/// server wants later was sent again below, and is not here.
 pub(super) async fn attempt<T, F>(
     action: &str,
     request: impl Fn() -> F,
@@ -93,6 +95,8 @@ where
         .with_max_times(MOST_TRIES - 1)
         .with_jitter();
     send.retry(pauses)
-        .when(|error| error.class().is_transient() && begun.elapsed() < PATIENCE)
+        .when(|error| {
+            error.class().is_transient() && !is_spent(error) && begun.elapsed() < PATIENCE
+        })
         .await
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::error::Refusal;
-use super::{HeldField, KubernetesError, fields};
+use super::{HeldField, KubernetesError, fields, managers};
 use crate::mesh::Object;
 
 /// Returns whether an apply was refused since others hold fields with other values.
@@ -28,17 +28,20 @@ pub(super) fn conflict(object: &Object, error: &KubernetesError, live: &Value) -
         KubernetesError::Refused { status, .. } => status.details.as_ref().map(|d| &d.causes),
         _ => None,
     };
+    // By the fields' owners: a path does not tell a dot in a name from one between two.
+    let known = managers::conflicts(live, &object.body);
     let fields = causes
         .into_iter()
         .flatten()
         .map(|cause| {
+            let known = known.iter().find(|held| held.field == cause.field);
             let manager = cause.message.trim_start_matches("conflict with ");
-            HeldField {
+            known.cloned().unwrap_or_else(|| HeldField {
                 field: cause.field.clone(),
                 manager: manager.to_owned(),
                 theirs: fields::at(live, &cause.field),
                 ours: Some(fields::at(&object.body, &cause.field)),
-            }
+            })
         })
         .collect();
     let object = object.reference.clone();

@@ -1,18 +1,35 @@
 //! What a cluster answers when it does not do what it was asked, and what that means.
 
-use std::path::PathBuf;
+#[cfg(test)]
+mod tests;
 
+use std::error::Error as StdError;
+use std::io;
+use std::iter;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::client::AuthError;
 use kube::core::Status;
 use meshvm_provider_api::ErrorClass;
 use thiserror::Error;
 
 use super::HeldField;
+use super::later::TooLate;
+use super::login::{KubeconfigFault, LoginFault};
 use crate::mesh::ObjectRef;
 
 /// What the API server says, with code 500 and no reason, of an object that does not fit its
 /// schema: asking again never helps
 /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>).
 const UNFIT: &str = "failed to create typed patch object";
+
+/// What it says, with code 403, of a namespace that is on its way out
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#namespacelifecycle>).
+const ENDING: &str = "because it is being terminated";
+
+const NOT_KUBERNETES: &str =
+    "is the kubeconfig's server a Kubernetes API server? `kubectl version` asks it";
 
 /// Why a cluster cannot be used.
 #[derive(Debug, Error)]
@@ -32,7 +49,13 @@ pub enum KubernetesError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: Box<kube::config::KubeconfigError>,
+        source: KubeconfigFault,
+    },
+    /// The kubeconfig says no current context.
+    #[error("the kubeconfig says no current context; it has {known}")]
+    NoCurrentContext {
+        /// The contexts that there are, for people.
+        known: String,
     },
     /// A context is not in the kubeconfig.
     #[error("the kubeconfig has no context `{context}`; it has {known}")]
@@ -41,6 +64,29 @@ pub enum KubernetesError {
         context: String,
         /// Those that there are, for people.
         known: String,
+    },
+    /// A context names what is not in the kubeconfig.
+    #[error("the kubeconfig's context `{context}` names the {what} `{name}`, and there is {known}")]
+    NoEntry {
+        /// What it names.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The context.
+        context: String,
+        /// Those that there are, for people.
+        known: String,
+    },
+    /// The user of the kubeconfig cannot log in.
+    #[error(
+        "cannot log in to the cluster{}",
+        program.as_ref().map(|name| format!(" with the program `{name}`")).unwrap_or_default()
+    )]
+    Login {
+        /// The program that makes its credentials, where it is known that one does.
+        program: Option<String>,
+        /// What is wrong.
+        source: LoginFault,
     },
     /// The pod's own service account cannot be used.
     #[error("cannot log in as this pod")]
@@ -53,7 +99,7 @@ pub enum KubernetesError {
     },
     /// The settings make no client: a certificate or a proxy is wrong.
     #[error("cannot make a client of the kubeconfig's settings")]
-    Client(#[source] Box<kube::Error>),
+    Client(#[source] KubeconfigFault),
     /// The API server answered with an error.
     #[error("cannot {action}: {}", said(status))]
     Refused {
@@ -62,7 +108,42 @@ pub enum KubernetesError {
         /// The answer.
         status: Box<Status>,
     },
-    /// The API server could not be asked, or its answer not understood.
+    /// The API server wants the request later than anybody waits.
+    #[error(
+        "cannot {action}: the API server answers {code}, and wants no request before {} s have passed",
+        after.as_secs()
+    )]
+    TooLate {
+        /// What was tried.
+        action: String,
+        /// The HTTP code.
+        code: u16,
+        /// After how long it wants it.
+        after: Duration,
+    },
+    /// Something answered, and not as an API server does.
+    #[error("cannot {action}: what the server answers is no answer of Kubernetes")]
+    NotKubernetes {
+        /// What was tried.
+        action: String,
+    },
+    /// The API server and this computer do not come to trust each other.
+    #[error("cannot {action}: no trusted connection to the API server")]
+    NotTrusted {
+        /// What was tried.
+        action: String,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The request itself is impossible.
+    #[error("cannot {action}: there is no such request")]
+    NoRequest {
+        /// What was tried.
+        action: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The API server could not be asked.
     #[error("cannot {action}: the API server does not answer")]
     Unreachable {
         /// What was tried.
@@ -122,11 +203,43 @@ impl KubernetesError {
     pub(super) fn of(action: &str, error: kube::Error) -> Self {
         let action = action.to_owned();
         match error {
-            kube::Error::Api(status) => Self::Refused { action, status },
-            other => Self::Unreachable {
-                action,
-                source: Box::new(other),
-            },
+            kube::Error::Api(status) => return Self::Refused { action, status },
+            // Its text quotes what the server answered, and that may be a token.
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
+                return Self::NotKubernetes { action };
+            }
+            kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {
+                return Self::NoRequest {
+                    action,
+                    source: Box::new(error),
+                };
+            }
+            _ => {}
+        }
+        for cause in causes(&error) {
+            if let Some(error) = cause.downcast_ref::<AuthError>() {
+                return Self::Login {
+                    program: None,
+                    source: LoginFault::of(error),
+                };
+            }
+            if let Some(&TooLate { code, after }) = cause.downcast_ref() {
+                return Self::TooLate {
+                    action,
+                    code,
+                    after,
+                };
+            }
+            if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+                return Self::NotTrusted {
+                    action,
+                    source: error.clone(),
+                };
+            }
+        }
+        Self::Unreachable {
+            action,
+            source: Box::new(error),
         }
     }
 
@@ -134,9 +247,16 @@ impl KubernetesError {
     pub(super) fn code(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(status.code),
+            Self::TooLate { code, .. } => Some(*code),
             Self::NoConfig { .. }
             | Self::Kubeconfig { .. }
+            | Self::NoCurrentContext { .. }
             | Self::NoContext { .. }
+            | Self::NoEntry { .. }
+            | Self::Login { .. }
+            | Self::NotKubernetes { .. }
+            | Self::NotTrusted { .. }
+            | Self::NoRequest { .. }
             | Self::InCluster(_)
             | Self::BadUrl { .. }
             | Self::Client(_)
@@ -153,10 +273,17 @@ impl KubernetesError {
         match self {
             Self::NoConfig { .. }
             | Self::Kubeconfig { .. }
+            | Self::NoCurrentContext { .. }
             | Self::NoContext { .. }
+            | Self::NoEntry { .. }
+            | Self::Login { .. }
             | Self::InCluster(_)
             | Self::BadUrl { .. }
-            | Self::Client(_) => ErrorClass::Environment,
+            | Self::Client(_)
+            | Self::NotKubernetes { .. }
+            | Self::NotTrusted { .. } => ErrorClass::Environment,
+            Self::TooLate { .. } => ErrorClass::Throttled,
+            Self::NoRequest { .. } => ErrorClass::Invalid,
             Self::Unreachable { .. } => ErrorClass::Unavailable,
             Self::NoControlPlane { .. } => ErrorClass::NotFound,
             Self::Unreadable { .. } => ErrorClass::Invalid,
@@ -176,10 +303,43 @@ impl KubernetesError {
                 "`kubectl config view` shows what the kubeconfig says"
             }
             Self::BadUrl { .. } => "write it as https://HOST:PORT",
-            Self::NoContext { .. } => "set `mesh.kubernetes.context` to one of these",
+            Self::NoContext { .. } | Self::NoCurrentContext { .. } => {
+                "set `mesh.kubernetes.context` to one of these"
+            }
+            Self::NoEntry { .. } => {
+                "let the context name one of these; `kubectl config set-context` does"
+            }
+            Self::Login {
+                program: Some(program),
+                ..
+            } => {
+                return Some(format!(
+                    "log in again, and see what `{program}` says by itself; `kubectl version` runs it \
+                     as the kubeconfig says"
+                ));
+            }
+            Self::Login { program: None, .. } => {
+                "log in again; `kubectl version` shows whether that helped"
+            }
             Self::InCluster(_) => {
                 "let the pod mount its service account's token, or set `mesh.kubernetes.kubeconfig`"
             }
+            Self::TooLate { .. } => {
+                "try again then; the API server, or what is before it, is overloaded"
+            }
+            Self::NotKubernetes { .. } => NOT_KUBERNETES,
+            Self::NotTrusted {
+                source: rustls::Error::InvalidCertificate(_),
+                ..
+            } => {
+                "is `certificate-authority-data` of the kubeconfig that of this cluster, and `server` \
+                 a name that its certificate has? Fetch the kubeconfig anew"
+            }
+            Self::NotTrusted { .. } => {
+                "does `server` of the kubeconfig speak TLS, and take this client's certificate? Fetch \
+                 the kubeconfig anew"
+            }
+            Self::NoRequest { .. } => return None,
             Self::Unreachable { .. } => {
                 "check that `kubectl version` reaches the cluster from here"
             }
@@ -191,16 +351,23 @@ impl KubernetesError {
                  configmaps -n istio-system` shows, and `istioNamespace` where it is another"
             }
             Self::Incomplete { .. } | Self::Unreadable { .. } => return None,
-            Self::Refused { status, .. } if is_foreign(status) => {
-                "is the kubeconfig's server a Kubernetes API server? `kubectl version` asks it"
-            }
+            Self::Refused { status, .. } if is_foreign(status) => NOT_KUBERNETES,
             Self::Refused { status, .. } => match status.code {
                 401 => "the cluster does not know these credentials; log in again",
+                403 if status.message.contains(ENDING) => {
+                    "the namespace is being deleted: wait until it is gone, and make it anew; `kubectl \
+                     describe namespace` tells what keeps it"
+                }
                 403 => {
                     "grant the role in docs/rbac.md; `kubectl auth can-i --list` shows what there is"
                 }
                 404 if status.message.contains("the server could not find") => {
                     "the cluster lacks Istio's CRDs (networking.istio.io/v1); install Istio 1.24 or later"
+                }
+                429 => "try again later; the API server is asked for too much",
+                500 if is_unfit(status) => {
+                    "the object does not fit the cluster's CRDs: Istio is too old there, or its CRDs \
+                     are not installed; install Istio 1.24 or later"
                 }
                 500..=599 => {
                     "try again; `kubectl get --raw '/readyz?verbose'` tells what the API server lacks"
@@ -220,16 +387,37 @@ fn class_of(status: &Status) -> ErrorClass {
         409 => ErrorClass::Conflict,
         400 | 405 | 406 | 413 | 415 | 422 => ErrorClass::Invalid,
         429 => ErrorClass::Throttled,
-        500 if status.message.contains(UNFIT) => ErrorClass::Invalid,
+        500 if is_unfit(status) => ErrorClass::Invalid,
         500..=599 => ErrorClass::Unavailable,
         _ => ErrorClass::Unrecognized,
     }
 }
 
+fn is_unfit(status: &Status) -> bool {
+    status.message.contains(UNFIT)
+}
+
 /// Returns whether an answer is none of an API server: `kube` says so in the reason of the status
-/// that it makes of one.
+/// that it makes of one. An API server that is asked for too much says so in plain text
+/// (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>).
 fn is_foreign(status: &Status) -> bool {
-    status.reason == "Failed to parse error data"
+    status.reason == "Failed to parse error data" && status.code != 429
+}
+
+/// Returns an error and what caused it, also where the standard library's errors skip one.
+fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    iter::successors(Some(error), |error: &&'e (dyn StdError + 'static)| {
+        let error: &'e (dyn StdError + 'static) = *error;
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// Returns an answer in words.
@@ -244,64 +432,5 @@ fn said(status: &Status) -> String {
         (false, _) => status.message.clone(),
         (true, false) => format!("{} ({})", status.reason, status.code),
         (true, true) => format!("the API server answered {}", status.code),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(code: u16, message: &str) -> KubernetesError {
-        let status = Status {
-            code,
-            message: message.to_owned(),
-            ..Status::default()
-        };
-        KubernetesError::of("apply it", kube::Error::Api(Box::new(status)))
-    }
-
-    #[test]
-    fn what_does_not_fit_its_schema_is_not_tried_again() {
-        let unfit = "failed to create typed patch object (vm/w; networking.istio.io/v1, \
-                     Kind=WorkloadGroup): .spec.template.ports.http: expected numeric";
-        for (code, message, class) in [
-            (500, unfit, ErrorClass::Invalid),
-            (
-                500,
-                "etcdserver: request timed out",
-                ErrorClass::Unavailable,
-            ),
-            (503, "", ErrorClass::Unavailable),
-            (429, "", ErrorClass::Throttled),
-            (422, "is invalid", ErrorClass::Invalid),
-            (409, "the object has been modified", ErrorClass::Conflict),
-            (403, "forbidden", ErrorClass::PermissionDenied),
-            (418, "", ErrorClass::Unrecognized),
-        ] {
-            assert_eq!(refused(code, message).class(), class, "{code} {message}");
-        }
-    }
-
-    #[test]
-    fn a_page_of_another_server_is_not_shown() {
-        let status = Status {
-            code: 404,
-            message: "<!DOCTYPE HTML>".to_owned(),
-            reason: "Failed to parse error data".to_owned(),
-            ..Status::default()
-        };
-        let error = KubernetesError::of("read it", kube::Error::Api(Box::new(status)));
-        assert!(!error.to_string().contains("DOCTYPE"), "{error}");
-        assert!(
-            error
-                .hint()
-                .is_some_and(|hint| hint.contains("kubectl version"))
-        );
-    }
-
-    #[test]
-    fn an_answer_without_words_is_told_by_its_code() {
-        let error = refused(503, "").to_string();
-        assert_eq!(error, "cannot apply it: the API server answered 503");
     }
 }

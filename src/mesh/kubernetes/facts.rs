@@ -117,20 +117,10 @@ impl Kubernetes {
             Some(Value::Object(map)) => map.clone(),
             _ => Map::new(),
         };
-        let (mut root_certs, gateway) =
-            futures::try_join!(self.root_certs(namespaces), self.gateway(mesh, istio))?;
-        let lacks = |namespace: &&str| !root_certs.contains_key(*namespace);
-        if mesh.create_namespaces && namespaces.iter().any(lacks) {
-            // A namespace that is still to be made gets the certificate that all have.
-            let own = self.root_certs(&BTreeSet::from([istio])).await?;
-            for cert in own.into_values() {
-                for &namespace in namespaces {
-                    root_certs
-                        .entry(namespace.to_owned())
-                        .or_insert_with(|| cert.clone());
-                }
-            }
-        }
+        let (root_certs, gateway) = futures::try_join!(
+            self.all_root_certs(mesh, istio, namespaces),
+            self.gateway(mesh, istio)
+        )?;
         Ok(MeshRead {
             facts: Facts {
                 cluster_id,
@@ -177,19 +167,56 @@ impl Kubernetes {
         Ok(found.map(|map| map.data.unwrap_or_default()))
     }
 
-    async fn root_certs(
+    /// Returns the control plane's certificate in each namespace. In one that does not exist nobody
+    /// can be given the right to look; if it is still to be made, it gets the one that all have.
+    async fn all_root_certs(
         &self,
+        mesh: &KubernetesMesh,
+        istio: &str,
         namespaces: &BTreeSet<&str>,
     ) -> Result<BTreeMap<String, String>, KubernetesError> {
         let mut calls = Vec::new();
         for &namespace in namespaces {
-            calls.push(self.config_map(namespace, ROOT_CERT.0.to_owned()).boxed());
+            calls.push(self.root_cert_of(namespace).boxed());
         }
         let found = together(calls).await?;
-        let with_cert = |(&namespace, data): (&&str, Option<BTreeMap<String, String>>)| {
-            Some((namespace.to_owned(), data?.remove(ROOT_CERT.1)?))
+        let named = namespaces.iter().zip(found);
+        let mut root_certs: BTreeMap<String, String> = named
+            .filter_map(|(&namespace, cert)| Some((namespace.to_owned(), cert?)))
+            .collect();
+        let lacks = |namespace: &&str| !root_certs.contains_key(*namespace);
+        if mesh.create_namespaces
+            && namespaces.iter().any(lacks)
+            && let Some(cert) = self.root_cert(istio).await?
+        {
+            for &namespace in namespaces {
+                root_certs
+                    .entry(namespace.to_owned())
+                    .or_insert_with(|| cert.clone());
+            }
+        }
+        Ok(root_certs)
+    }
+
+    /// Returns the certificate in a namespace; `None` when there is none, or no namespace.
+    async fn root_cert_of(&self, namespace: &str) -> Result<Option<String>, KubernetesError> {
+        let is_ending = match self.namespace(namespace).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(found)) => found.metadata.deletion_timestamp.is_some(),
+            // Who may not look takes it to be there.
+            Err(error) if error.code() == Some(403) => false,
+            Err(error) => return Err(error),
         };
-        Ok(namespaces.iter().zip(found).filter_map(with_cert).collect())
+        match self.root_cert(namespace).await {
+            // The roles of a namespace go before it does, and it is told that it goes.
+            Err(error) if is_ending && error.code() == Some(403) => Ok(None),
+            other => other,
+        }
+    }
+
+    async fn root_cert(&self, namespace: &str) -> Result<Option<String>, KubernetesError> {
+        let data = self.config_map(namespace, ROOT_CERT.0.to_owned()).await?;
+        Ok(data.and_then(|mut data| data.remove(ROOT_CERT.1)))
     }
 
     async fn gateway(

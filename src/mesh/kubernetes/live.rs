@@ -32,6 +32,8 @@ pub struct Live {
 /// What a namespace has.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveNamespace {
+    /// Whether it is being deleted: nothing new can be written into it.
+    pub is_ending: bool,
     /// Its Services.
     pub services: Vec<LiveService>,
     /// Its WorkloadEntries.
@@ -140,15 +142,16 @@ impl Kubernetes {
     }
 
     async fn look_at(&self, namespace: &str) -> Result<Option<LiveNamespace>, KubernetesError> {
-        if self.namespace(namespace).await?.is_none() {
+        let Some(found) = self.namespace(namespace).await? else {
             return Ok(None);
-        }
+        };
         let (services, entries, rules) = futures::try_join!(
             self.services(namespace),
             self.entries(namespace),
             self.rules(namespace)
         )?;
         Ok(Some(LiveNamespace {
+            is_ending: found.metadata.deletion_timestamp.is_some(),
             services,
             entries,
             rules,

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
-use super::{Kubernetes, KubernetesError, attempt, lock};
+use super::{Kubernetes, KubernetesError, MANAGER, attempt, lock};
 use crate::mesh::Object;
 
 impl Kubernetes {
@@ -45,7 +45,11 @@ impl Kubernetes {
             ..Namespace::default()
         };
         let action = format!("create Namespace {name}");
-        let how = PostParams::default();
+        // No label of the stack: what else comes to live in it outlives the stack.
+        let how = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         match attempt(&action, || api.create(&how, &namespace)).await {
             Ok(_) => Ok(()),
             // Somebody was faster, or an answer was lost.

@@ -1,5 +1,7 @@
 //! Checks of how clients treat a Service.
 
+use std::time::Duration;
+
 use crate::spec::model::{Service, Traffic};
 
 use super::Checker;
@@ -8,6 +10,10 @@ use super::membership::check_labels;
 /// What a port's name begins with when Istio reads HTTP from it
 /// (<https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/>).
 const HTTP: [&str; 4] = ["http", "http2", "grpc", "grpc-web"];
+
+/// The shortest that Istio takes
+/// (<https://istio.io/latest/docs/reference/config/networking/virtual-service/>).
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Checks a traffic block; `service` is what it is about.
 pub(super) fn check(
@@ -42,6 +48,16 @@ pub(super) fn check(
             checker.error(&path, summary, hint);
         }
     }
+    for (path, duration) in durations(traffic) {
+        if duration < LEAST {
+            let at: Vec<&str> = ["fleets", fleet, "membership", "traffic"]
+                .into_iter()
+                .chain(path.split('.'))
+                .collect();
+            let summary = "it must be a millisecond at least".to_owned();
+            checker.error(&at, summary, "leave it out to have none");
+        }
+    }
     for (name, labels) in subsets {
         let at = [
             "fleets",
@@ -57,4 +73,24 @@ pub(super) fn check(
             checker.error(&at, summary, "add a label, as in `{version: v1}`");
         }
     }
+}
+
+/// Returns all durations of a traffic block, by their paths in it.
+fn durations(traffic: &Traffic) -> impl Iterator<Item = (&'static str, Duration)> {
+    let retries = traffic.retries.as_ref();
+    let delay = traffic
+        .fault
+        .as_ref()
+        .and_then(|fault| fault.delay.as_ref());
+    let durations = [
+        ("timeout", traffic.timeout),
+        (
+            "retries.perTryTimeout",
+            retries.and_then(|it| it.per_try_timeout),
+        ),
+        ("fault.delay.fixedDelay", delay.map(|it| it.fixed_delay)),
+    ];
+    durations
+        .into_iter()
+        .filter_map(|(path, duration)| Some((path, duration?.0)))
 }

@@ -327,7 +327,7 @@ async fn a_mesh_is_read_as_istioctl_reads_it() {
     let ground = Ground::new().await;
     let settings: meshvm::spec::model::KubernetesMesh =
         serde_json::from_value(json!({"trustDomain": "other"})).unwrap();
-    let namespaces = [NAMESPACE, "elsewhere"].into();
+    let namespaces = [NAMESPACE, "ops"].into();
     let read = ground.mesh(false).read_mesh(&settings, &namespaces).await;
     // Another namespace's certificate is not for this user to read.
     let error = read.unwrap_err();

@@ -192,6 +192,7 @@ async fn every_object_of_somebody_else_is_told_with_its_place() {
         let diagnostics = refused["error"]["diagnostics"].as_array().unwrap().clone();
         let mut found: Vec<(&Value, &Value)> = diagnostics
             .iter()
+            .filter(|found| found["severity"] == "error")
             .map(|found| (&found["code"], &found["place"]["field"]))
             .collect();
         found.sort_by_key(|(_, field)| field.to_string());
@@ -236,6 +237,15 @@ async fn a_plan_tells_what_others_did_to_entries() {
     assert!(planned.contains(held), "{planned}");
     assert!(planned.contains("only with --force-conflicts"), "{planned}");
     let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    assert!(refused.stderr.contains(held), "{}", refused.stderr);
+    run(&ground, &sandbox, "apply -y --force-conflicts")
+        .await
+        .exits(0);
+
+    // A name with dots is found as it is.
+    edit(json!({"metadata": {"labels": {"meshvm-fleet": "other", "example.com/a": "b"}}})).await;
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    let held = ".metadata.labels.meshvm-fleet is \"other\" by \"kubectl-edit\"";
     assert!(refused.stderr.contains(held), "{}", refused.stderr);
     run(&ground, &sandbox, "apply -y --force-conflicts")
         .await
@@ -299,5 +309,69 @@ async fn a_plan_tells_that_machines_of_before_take_no_traffic() {
         assert!(planned.contains("~ Service vm/web"), "{planned}");
         assert!(planned.contains("-/+ replace"), "{planned}");
         assert_eq!(planned.contains(told), is_told, "{planned}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_with_members_is_tried_without_it() {
+    let ground = Ground::new().await;
+    let file = FILE.replace(
+        "identity: {serviceAccountToken: {allowTokenInUserData: true}}\n",
+        "",
+    );
+    let sandbox = Sandbox::with(&file);
+    run(&ground, &sandbox, "apply -y --simulate").await.exits(0);
+    run(&ground, &sandbox, "plan --simulate --detailed-exitcode")
+        .await
+        .exits(0);
+    assert_eq!(names(&ground, "v1", "ServiceAccount").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_of_another_version_is_told_wherever_the_mesh_is_looked_at() {
+    let ground = Ground::new().await;
+    let values = json!({"data": {"values": "{\"global\": {\"tag\": \"1.33.0\", \"multiCluster\": {\"clusterName\": \"Kubernetes\"}, \"network\": \"cluster\"}}"}});
+    ground
+        .api("v1", "ConfigMap", Some("istio-system"))
+        .patch(
+            "istio-sidecar-injector",
+            &PatchParams::default(),
+            &Patch::Merge(&values),
+        )
+        .await
+        .unwrap();
+    let sandbox = Sandbox::with(FILE);
+    for line in ["plan", "status", "validate --online"] {
+        let told = run(&ground, &sandbox, line).await.exits(0).stderr;
+        assert!(told.contains("MV206"), "{line}: {told}");
+        assert!(told.contains("1.33.0"), "{line}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_is_wrong_is_told_at_once_with_the_warnings() {
+    let ground = Ground::new().await;
+    let file = FILE
+        .replace(
+            "serviceAccountToken: {allowTokenInUserData: true}",
+            "serviceAccountToken: {ttl: 15m}",
+        )
+        .replace(
+            "      service: {ports: [{name: http, port: 80}]}\n",
+            "      service: {ports: [{name: http, port: 80}]}\n      locality: somewhere\n",
+        );
+    let sandbox = Sandbox::with(&file);
+    ground
+        .create(json!({"apiVersion": "v1", "kind": "Service",
+                       "metadata": {"name": "web", "namespace": NAMESPACE},
+                       "spec": {"ports": [{"port": 80}]}}))
+        .await;
+    let refused = run(&ground, &sandbox, "validate --online --format json")
+        .await
+        .exits(1)
+        .json();
+    let found = refused["error"]["diagnostics"].to_string();
+    for told in ["MV102", "cannot hand a token to its machine alone"] {
+        assert!(found.contains(told), "{told}: {found}");
     }
 }

@@ -1,7 +1,7 @@
-//! Machines that the cloud says were deleted.
+//! Machines that the cloud says were deleted, or are just being.
 //!
-//! No listing shows them. The operation that deleted one is kept for days, so that nobody has to
-//! wait until a listing can be believed.
+//! No listing shows the former, and of the latter it says that they stop. The operation that
+//! deletes one is kept for days, so that nobody has to wait until a listing can be believed.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +18,10 @@ const IDS: usize = 50;
 /// The most operations of a page.
 const PAGE: u32 = 500;
 
-/// Returns those of machines that were deleted.
+/// Returns those of machines that were deleted, or are being.
 pub(crate) async fn of(
     client: &Client,
-    ids: &BTreeSet<&MachineId>,
+    ids: &BTreeSet<MachineId>,
 ) -> Result<Vec<Machine>, ProviderError> {
     // What is no number is no id of this cloud's, and would spoil the filter for the others.
     let ids: Vec<&str> = ids.iter().map(|id| id.0.as_str()).collect();
@@ -62,12 +62,12 @@ async fn list(client: &Client, filter: &str) -> Result<Vec<Operation>, ProviderE
     }
 }
 
-/// Returns what a deletion says of its machine; `None` when it is not done, or did not succeed.
+/// Returns what a deletion says of its machine; `None` when it did not succeed.
 fn machine(operation: Operation) -> Option<Machine> {
-    if operation.status != Some(Status::Done) {
-        return None;
-    }
-    let operation = error::result(operation).ok()?;
+    let operation = match operation.status == Some(Status::Done) {
+        true => error::result(operation).ok()?,
+        false => operation,
+    };
     Some(Machine {
         id: MachineId(operation.target_id?.to_string()),
         name: last(operation.target_link.as_deref()?).to_owned(),

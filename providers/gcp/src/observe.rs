@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use google_cloud_compute_v1::model::{
-    Instance, InstancesScopedList, instances_scoped_list::warning::Code,
+    Instance, InstancesScopedList, instance::Status, instances_scoped_list::warning::Code,
 };
-use meshvm_provider_api::{ErrorClass, Labels, Machine, MachineId, ProviderError, labels};
+use meshvm_provider_api::{ErrorClass, Labels, Machine, MachineId, ProviderError, Query, labels};
 
 use crate::client::Client;
 use crate::firewall;
+use crate::gone;
 use crate::machine;
 use crate::policy::Action;
 
@@ -119,13 +120,36 @@ async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, Provide
     }
 }
 
-/// Lists machines, with all that drift is judged by.
+/// Lists machines, with all that drift is judged by. Those that were deleted, or are just being,
+/// are left out; of machines that are asked for by id, it is told.
 pub(crate) async fn machines(
     client: &Client,
-    which: &Which,
+    query: &Query,
 ) -> Result<Vec<Machine>, ProviderError> {
-    let instances = instances(client, which).await?;
+    let which = match query {
+        Query::Stack(stack) => Which::stack(stack),
+        Query::Machines(ids) => Which::machines(ids),
+        Query::Labelled(patterns) => Which::having(patterns),
+    };
+    let instances = instances(client, &which).await?;
     let mut machines: Vec<Machine> = instances.iter().filter_map(machine::of).collect();
+    let asked: &[MachineId] = match query {
+        Query::Machines(ids) => ids,
+        Query::Stack(_) | Query::Labelled(_) => &[],
+    };
+    let shown: BTreeSet<&MachineId> = machines.iter().map(|it| &it.id).collect();
+    let missing = asked.iter().filter(|id| !shown.contains(id));
+    // What stops may be ending: the instance itself does not say which.
+    let stopping = instances
+        .iter()
+        .filter(|it| it.status == Some(Status::Stopping));
+    let stopping = stopping.map(|it| MachineId(it.id.unwrap_or_default().to_string()));
+    let unsure: BTreeSet<MachineId> = missing.cloned().chain(stopping).collect();
+    let gone = gone::of(client, &unsure).await?;
+    machines.retain(|machine| gone.iter().all(|gone| gone.id != machine.id));
     firewall::add_owned(client, &mut machines).await?;
+    if matches!(query, Query::Machines(_)) {
+        machines.extend(gone);
+    }
     Ok(machines)
 }

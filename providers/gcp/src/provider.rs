@@ -1,7 +1,5 @@
 //! The half of the provider that talks to one scope.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use meshvm_provider_api::{
     Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
@@ -10,9 +8,9 @@ use meshvm_provider_api::{
 
 use crate::client::Client;
 use crate::firewall::{Owner, Rules};
-use crate::observe::{self, Which};
+use crate::observe;
 use crate::recipe::Recipe;
-use crate::{check, create, delete, gone, resolve, update};
+use crate::{check, create, delete, resolve, update};
 
 /// One scope: what some credentials reach of one project in one region.
 pub(crate) struct GcpProvider {
@@ -46,17 +44,7 @@ impl GcpProvider {
 #[async_trait]
 impl Provider for GcpProvider {
     async fn observe(&self, query: &Query) -> Result<Vec<Machine>, ProviderError> {
-        let which = match query {
-            Query::Stack(stack) => Which::stack(stack),
-            Query::Machines(ids) => Which::machines(ids),
-            Query::Labelled(patterns) => Which::having(patterns),
-        };
-        let mut machines = observe::machines(&self.client, &which).await?;
-        if let Query::Machines(ids) = query {
-            let shown: BTreeSet<&MachineId> = machines.iter().map(|it| &it.id).collect();
-            let missing = ids.iter().filter(|id| !shown.contains(id)).collect();
-            machines.extend(gone::of(&self.client, &missing).await?);
-        }
+        let mut machines = observe::machines(&self.client, query).await?;
         if let Query::Labelled(patterns) = query {
             // The cloud's filters know no pattern: it tells who has the labels at all.
             let fits = |machine: &Machine, (key, pattern): (&String, &String)| {

@@ -3,7 +3,7 @@
 use meshvm_provider_api::{ErrorClass, Power, Query};
 use serde_json::json;
 
-use crate::ground::{Ground, STACK, counts, ids, on_gce};
+use crate::ground::{Ground, STACK, address, counts, ids, on_gce};
 
 #[test]
 fn every_page_is_read_and_no_machine_is_asked_for() {
@@ -56,6 +56,29 @@ fn one_that_was_deleted_is_known_to_be_gone_and_one_that_never_was_is_not() {
             .map(|it| (&it.id, &it.name, it.power))
             .collect();
         assert_eq!(found, [(&made[0].id, &made[0].name, Power::Gone)]);
+    });
+}
+
+#[test]
+fn one_that_is_being_deleted_is_left_out_and_one_that_stops_is_not() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let template = ground.template(&json!({})).await;
+        let made = ground.make(&template, 2).await;
+        ground.gce.behave(|now| now.slow = 1000);
+        ground
+            .gce
+            .begin("DELETE", &address(&made[0].zone, &made[0].name));
+        let stop = format!("{}/stop", address(&made[1].zone, &made[1].name));
+        ground.gce.begin("POST", &stop);
+        let listed = ground.list(&template).await;
+        let listed: Vec<_> = listed.iter().map(|it| (&it.id, it.power)).collect();
+        assert_eq!(listed, [(&made[1].id, Power::Stopped)]);
+        let query = Query::Machines(ids(&made));
+        let provider = ground.open(&template).await;
+        let found = provider.observe(&query).await.unwrap();
+        let gone = found.iter().filter(|it| it.power == Power::Gone);
+        assert_eq!(gone.count(), 1);
     });
 }
 

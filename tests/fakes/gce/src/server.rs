@@ -183,6 +183,16 @@ impl Gce {
         self.shared().cloud.disks.values().cloned().collect()
     }
 
+    /// Sends a call as somebody else, and does not wait for what comes of it.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn begin(&self, verb: &str, path: &str) -> Value {
+        let mut shared = self.shared();
+        let answer = run(&mut shared.cloud, verb, path, &BTreeMap::new(), None);
+        answer.unwrap_or_else(|refusal| panic!("{verb} {path}: {refusal:?}"))
+    }
+
     /// Sends a call as somebody else, and waits for what comes of it.
     ///
     /// # Panics

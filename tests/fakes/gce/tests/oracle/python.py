@@ -375,5 +375,37 @@ failed(full, 503, "ZONE_RESOURCE_POOL_EXHAUSTED")
 refused(404, "notFound", instances.get(**on("arm-2")))
 done(instances.delete(**on(last[0])).execute())
 
+# Rules of the firewall are the whole project's.
+firewalls = compute.firewalls()
+
+
+def everywhere_done(operation):
+    """Waits for the end of an operation that is no zone's and must succeed."""
+    ended = compute.globalOperations().wait(project=project, operation=operation["name"]).execute()
+    assert ended["status"] == "DONE" and "error" not in ended, ended
+
+
+def rule(**change):
+    tcp = [{"IPProtocol": "tcp", "ports": ["8080"]}]
+    own = {"name": "web", "network": "global/networks/default", "targetTags": ["web"]}
+    return {**own, "allowed": tcp, "sourceRanges": ["10.0.0.0/8"], **change}
+
+
+made = firewalls.insert(project=project, body=rule(), requestId=new_id()).execute()
+everywhere_done(made)
+web = {"project": project, "firewall": "web"}
+seen = firewalls.get(**web).execute()
+assert seen["direction"] == "INGRESS" and seen["network"].endswith("/default"), seen
+assert sum(pages(firewalls, project=project), []) == [seen]
+ports = [{"IPProtocol": "tcp", "ports": ["8080", "9090"]}]
+everywhere_done(firewalls.update(**web, body=rule(allowed=ports)).execute())
+assert firewalls.get(**web).execute()["allowed"] == ports
+refused(409, "alreadyExists", firewalls.insert(project=project, body=rule()))
+refused(400, "invalid", firewalls.insert(project=project, body=rule(name="No")))
+refused(400, "invalid", firewalls.insert(project=project, body=rule(name="b", allowed=[{}])))
+refused(404, "notFound", firewalls.delete(project=project, firewall="none"))
+everywhere_done(firewalls.delete(**web).execute())
+assert pages(firewalls, project=project) == [[]]
+
 description.report()
 print("done")

@@ -37,6 +37,8 @@ async fn googles_client_for_python_makes_lists_changes_and_deletes() {
         "instances.setLabels",
         "instances.delete",
         "zoneOperations.wait",
+        "firewalls.update",
+        "globalOperations.wait",
     ] {
         // Each answer that was a success was held against the description.
         assert!(said.contains(&format!("compute.{method}")), "{said}");

@@ -190,10 +190,11 @@ async fn every_object_of_somebody_else_is_told_with_its_place() {
         "plan --out plan.json --format json",
     ] {
         let refused = run(&ground, &sandbox, line).await.exits(1).json();
-        let diagnostics = refused["error"]["diagnostics"].as_array().unwrap().clone();
+        let diagnostics = refused["error"]["diagnostics"].as_array().unwrap().iter();
+        let errors = diagnostics.filter(|found| found["severity"] == "error");
+        let diagnostics: Vec<Value> = errors.cloned().collect();
         let mut found: Vec<(&Value, &Value)> = diagnostics
             .iter()
-            .filter(|found| found["severity"] == "error")
             .map(|found| (&found["code"], &found["place"]["field"]))
             .collect();
         found.sort_by_key(|(_, field)| field.to_string());

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+use meshvm_provider_api::{ProviderError, Scope};
 use serde::Serialize;
 
 use super::mesh::Ask;
@@ -82,35 +84,45 @@ fn least(cloud: &str) -> Option<serde_json::Value> {
     }
 }
 
+/// Returns the scopes of a cloud that the stack's fleets are in.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn scopes<'d>(desired: &'d Desired, provider: &str) -> BTreeSet<&'d Scope> {
+    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
+    scopes.filter(|scope| scope.provider == provider).collect()
+}
+
+/// Says whose credentials reach a scope, or what to do where nobody's do.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn identity(scope: &Scope, found: Result<String, ProviderError>, fix: &str) -> Check {
+    let (ok, detail, fix) = match found {
+        Ok(whose) => (true, whose, None),
+        Err(error) => (false, chain(&error), Some(fix.to_owned())),
+    };
+    Check {
+        about: scope.to_string(),
+        name: "identity".to_owned(),
+        ok,
+        detail,
+        fix,
+    }
+}
+
 /// Looks whose credentials reach each scope of EC2 that the stack's fleets are in.
 #[cfg(feature = "aws")]
 async fn aws(desired: &Desired) -> Vec<Check> {
-    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
-    let scopes: BTreeSet<_> = scopes.filter(|scope| scope.provider == "aws").collect();
     let mut checks = Vec::new();
-    for scope in scopes {
-        let (ok, detail, fix) = match meshvm_provider_aws::identity(scope).await {
-            Ok(identity) => {
-                let detail = format!("{} in account {}", identity.arn, identity.account);
-                (true, detail, None)
-            }
-            Err(error) => {
-                let fix = "set AWS_PROFILE, or run `aws configure` or `aws sso login`";
-                (false, chain(&error), Some(fix.to_owned()))
-            }
-        };
-        checks.push(Check {
-            about: scope.to_string(),
-            name: "identity".to_owned(),
-            ok,
-            detail,
-            fix,
-        });
+    for scope in scopes(desired, "aws") {
+        let found = meshvm_provider_aws::identity(scope).await;
+        let found =
+            found.map(|identity| format!("{} in account {}", identity.arn, identity.account));
+        let fix = "set AWS_PROFILE, or run `aws configure` or `aws sso login`";
+        let is_known = found.is_ok();
+        checks.push(identity(scope, found, fix));
         let fleets = desired.fleets.values();
         let mut templates = fleets.map(|fleet| &fleet.template);
         if let Some(template) = templates
             .find(|template| template.scope == *scope)
-            .filter(|_| ok)
+            .filter(|_| is_known)
         {
             checks.push(rights(&desired.stack, template).await);
         }
@@ -151,28 +163,14 @@ async fn aws(_: &Desired) -> Vec<Check> {
 /// Looks whose credentials reach each scope of Azure that the stack's fleets are in.
 #[cfg(feature = "azure")]
 async fn azure(desired: &Desired) -> Vec<Check> {
-    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
-    let scopes: BTreeSet<_> = scopes.filter(|scope| scope.provider == "azure").collect();
     let mut checks = Vec::new();
-    for scope in scopes {
-        let (ok, detail, fix) = match meshvm_provider_azure::identity(scope).await {
-            Ok(identity) => {
-                let detail = format!("{} of tenant {}", identity.name, identity.tenant);
-                (true, detail, None)
-            }
-            Err(error) => {
-                let fix = "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+    for scope in scopes(desired, "azure") {
+        let found = meshvm_provider_azure::identity(scope).await;
+        let found =
+            found.map(|identity| format!("{} of tenant {}", identity.name, identity.tenant));
+        let fix = "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
                     AZURE_CLIENT_SECRET";
-                (false, chain(&error), Some(fix.to_owned()))
-            }
-        };
-        checks.push(Check {
-            about: scope.to_string(),
-            name: "identity".to_owned(),
-            ok,
-            detail,
-            fix,
-        });
+        checks.push(identity(scope, found, fix));
     }
     checks
 }
@@ -185,28 +183,14 @@ async fn azure(_: &Desired) -> Vec<Check> {
 /// Looks whose credentials reach each scope of Compute Engine that the stack's fleets are in.
 #[cfg(feature = "gcp")]
 async fn gcp(desired: &Desired) -> Vec<Check> {
-    let scopes = desired.fleets.values().map(|fleet| &fleet.template.scope);
-    let scopes: BTreeSet<_> = scopes.filter(|scope| scope.provider == "gcp").collect();
     let mut checks = Vec::new();
-    for scope in scopes {
-        let (ok, detail, fix) = match meshvm_provider_gcp::identity(scope).await {
-            Ok(identity) => {
-                let detail = format!("{} in project {}", identity.who, identity.project);
-                (true, detail, None)
-            }
-            Err(error) => {
-                let fix = "run `gcloud auth application-default login`, or set \
+    for scope in scopes(desired, "gcp") {
+        let found = meshvm_provider_gcp::identity(scope).await;
+        let found =
+            found.map(|identity| format!("{} in project {}", identity.who, identity.project));
+        let fix = "run `gcloud auth application-default login`, or set \
                     GOOGLE_APPLICATION_CREDENTIALS";
-                (false, chain(&error), Some(fix.to_owned()))
-            }
-        };
-        checks.push(Check {
-            about: scope.to_string(),
-            name: "identity".to_owned(),
-            ok,
-            detail,
-            fix,
-        });
+        checks.push(identity(scope, found, fix));
     }
     checks
 }

@@ -7,7 +7,7 @@
 mod boot;
 mod member;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap::{self, IstioFiles, Rendered};
 use crate::diag::Diagnostic;
 use crate::istio;
+use crate::mesh::Group;
 use crate::mesh::kubernetes::MeshRead;
 use crate::mesh::objects::Side;
 use crate::spec::model::{
@@ -111,6 +112,29 @@ pub struct DesiredFleet {
     /// The same, when they are known to it and no members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
+}
+
+impl Desired {
+    /// Returns the namespaces of the fleets' sides of the mesh.
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        let sides = self.fleets.values().filter_map(DesiredFleet::side);
+        sides.map(|side| side.namespace()).collect()
+    }
+
+    /// Returns the fleets whose machines register by themselves.
+    pub fn by_themselves(&self) -> Vec<Group<'_>> {
+        let fleets = self.fleets.iter();
+        let sides = fleets.filter_map(|(fleet, desired)| Some((fleet, desired.side()?)));
+        sides
+            .filter(|(_, side)| !side.has_entries())
+            .map(|(fleet, side)| Group {
+                stack: &self.stack,
+                fleet,
+                namespace: side.namespace(),
+                by_itself: true,
+            })
+            .collect()
+    }
 }
 
 impl DesiredFleet {

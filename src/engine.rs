@@ -155,6 +155,8 @@ impl Engine {
                 adopt.entry(scope).or_default().push(machine.clone());
             }
         }
+        let by_themselves = desired.by_themselves();
+        let namespaces = desired.namespaces();
         let request = observe::Request {
             stack: &desired.stack,
             scopes: &scopes,
@@ -162,6 +164,8 @@ impl Engine {
             expected: &memory.expected,
             begun: &memory.begun,
             open: &memory.unsettled(),
+            by_themselves: &by_themselves,
+            namespaces: &namespaces,
         };
         let observed = observe::observe(&request, &self.connections, self.mesh.as_deref()).await?;
         let applied: Option<Applied> = self.ledger.last_applied().await?;

@@ -13,7 +13,7 @@ use meshvm_provider_api::labels::{self, Ownership};
 use meshvm_provider_api::{Machine, MachineId, Power, ProviderError, Query, Scope};
 use thiserror::Error;
 
-use crate::mesh::{Backend, MACHINE_LABEL, MeshError, MeshState};
+use crate::mesh::{Backend, Group, MACHINE_LABEL, MeshError, MeshState};
 use crate::observed::{Expected, Observed, ObservedMachine, UnsettledBatch};
 use crate::providers::Connections;
 use late::Late;
@@ -32,6 +32,10 @@ pub struct Request<'a> {
     pub begun: &'a BTreeMap<Scope, Expected>,
     /// Batches that an interrupted run may have sent.
     pub open: &'a [UnsettledBatch],
+    /// Fleets whose machines register by themselves.
+    pub by_themselves: &'a [Group<'a>],
+    /// The namespaces of all fleets.
+    pub namespaces: &'a BTreeSet<&'a str>,
 }
 
 /// Why a stack cannot be observed.
@@ -66,20 +70,15 @@ pub async fn observe(
             .iter()
             .map(|scope| observe_scope(request, connections, scope)),
     );
-    let objects = async {
+    let of_mesh = async {
         match mesh {
-            Some(mesh) => mesh
-                .observe(request.stack)
+            Some(mesh) => observe_mesh(request, mesh)
                 .await
                 .map_err(ObserveError::Mesh),
-            None => Ok(Vec::new()),
+            None => Ok(Observed::default()),
         }
     };
-    let (scopes, objects) = futures::try_join!(machines, objects)?;
-    let mut observed = Observed {
-        objects,
-        ..Observed::default()
-    };
+    let (scopes, mut observed) = futures::try_join!(machines, of_mesh)?;
     for (scope, seen) in request.scopes.iter().zip(scopes) {
         observed.machines.extend(seen.machines);
         observed.adoptable.extend(seen.adoptable);
@@ -96,7 +95,12 @@ pub async fn observe(
         })
         .collect();
     for seen in &mut observed.machines {
-        let state = entries.get(seen.machine.name.as_str());
+        let fleet = seen.ownership().map(|owned| owned.fleet);
+        let registered = fleet.and_then(|fleet| observed.registered.get(&fleet));
+        let state = match entries.get(seen.machine.name.as_str()) {
+            Some(entered) => Some(entered),
+            None => registered.map(|members| members.registered(seen.machine.address)),
+        };
         seen.unhealthy = state.and_then(MeshState::trouble).map(str::to_owned);
     }
     observed
@@ -104,6 +108,25 @@ pub async fn observe(
         .sort_by(|a, b| (&a.scope, &a.machine.name).cmp(&(&b.scope, &b.machine.name)));
     observed.unsettled = unsettled(request.open, &observed.machines);
     Ok(observed)
+}
+
+/// Asks what there is in the mesh, and what that says of machines that register by themselves.
+async fn observe_mesh(request: &Request<'_>, mesh: &dyn Backend) -> Result<Observed, MeshError> {
+    let registered = try_join_all(request.by_themselves.iter().map(async |group| {
+        let members = mesh.members(group).await?;
+        Ok(members.map(|members| (group.fleet.to_owned(), members)))
+    }));
+    let (objects, new_namespaces, registered) = futures::try_join!(
+        mesh.observe(request.stack),
+        mesh.to_make(request.namespaces),
+        registered
+    )?;
+    Ok(Observed {
+        objects,
+        registered: registered.into_iter().flatten().collect(),
+        new_namespaces: new_namespaces.into_iter().map(str::to_owned).collect(),
+        ..Observed::default()
+    })
 }
 
 /// What was seen in one scope.

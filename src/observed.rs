@@ -1,6 +1,6 @@
 //! Observed: what clouds and mesh report about a stack, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use meshvm_provider_api::labels::{self, BatchKey, Labels, Ownership};
@@ -8,7 +8,7 @@ use meshvm_provider_api::{Machine, MachineId, Power, Scope, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::mesh::Seen;
+use crate::mesh::{Members, Seen};
 
 /// Everything that was seen of a stack.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,10 @@ pub struct Observed {
     pub adoptable: Vec<ObservedMachine>,
     /// The stack's objects in the mesh.
     pub objects: Vec<Seen>,
+    /// What the mesh says of machines that register by themselves, by fleet.
+    pub registered: BTreeMap<String, Members>,
+    /// Namespaces of fleets that do not exist, and that a write makes.
+    pub new_namespaces: BTreeSet<String>,
     /// Batches that an interrupted run may have sent, whose machines are not listed.
     pub unsettled: Vec<UnsettledBatch>,
     /// What recent runs did and was still so. Later listings may show it, and then again not: one
@@ -33,7 +37,7 @@ pub struct ObservedMachine {
     pub scope: Scope,
     /// The machine.
     pub machine: Machine,
-    /// What keeps traffic from it though it is up, as its own entry says.
+    /// What keeps traffic from it though it is up, as its entry says.
     pub unhealthy: Option<String>,
 }
 

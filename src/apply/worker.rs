@@ -322,14 +322,14 @@ impl Worker {
             return Ok(Troubles::new());
         };
         let trouble = |machine: Machine| {
-            let state = match &machine.address {
-                Some(address) if group.by_itself => {
-                    let entry = members.by_address.get(&address.to_string());
-                    entry.map(|entry| &entry.state)
+            let state = match group.by_itself {
+                true => members.registered(machine.address),
+                false => {
+                    let entered = members.by_name.get(&machine.name);
+                    entered.unwrap_or(&MeshState::Unknown)
                 }
-                Some(_) | None => members.by_name.get(&machine.name),
             };
-            let trouble = state.unwrap_or(&MeshState::Unknown).trouble()?.to_owned();
+            let trouble = state.trouble()?.to_owned();
             Some((machine.id, trouble))
         };
         Ok(machines.into_iter().filter_map(trouble).collect())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{CliError, Exit};
 use meshvm_provider_api::labels::Hash;
 
-use crate::desired::{Desired, DesiredFleet, Tokens};
+use crate::desired::{Desired, Tokens};
 use crate::diag::{Code, Diagnostic};
 use crate::istio::Facts;
 use crate::mesh::kubernetes::{MeshRead, Overridden};
@@ -225,8 +225,7 @@ pub async fn may(context: &Context, desired: &Desired, destroys: bool) -> Result
     let Some(Target::Kubernetes(cluster)) = &context.mesh else {
         return Ok(());
     };
-    let sides = desired.fleets.values().filter_map(DesiredFleet::side);
-    let namespaces: BTreeSet<&str> = sides.map(|side| side.namespace()).collect();
+    let namespaces = desired.namespaces();
     let cluster = Kubernetes::new(cluster.clone(), logins(false));
     let rules = cluster.rules_in(&namespaces).await;
     let rules = rules.map_err(|error| failed(&error))?;

@@ -1,19 +1,13 @@
 //! `meshvm status`: the stack's machines and their membership, as they stand.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::mesh::Ask;
 use super::output::Output;
 use super::progress::Bars;
 use super::{CliError, Exit, Globals, load};
-use crate::desired::Desired;
 use crate::diag::Diagnostic;
-use crate::engine::EngineError;
 use crate::ledger::Held;
-use crate::mesh::{Backend, Group, Members};
-use crate::observe::ObserveError;
 use crate::plan::Options;
 use crate::providers::Metrics;
 use crate::show;
@@ -40,8 +34,7 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     )?;
     let desired = loaded.desired.clone();
     let (plan, observed) = engine.look(loaded.desired, Options::default()).await?;
-    let registered = registered(&desired, engine.mesh.as_deref()).await?;
-    let status = show::status::status(&desired, &observed, &plan, &registered);
+    let status = show::status::status(&desired, &observed, &plan);
     let locked = engine.ledger.held().await?;
     let report = Report {
         status: &status,
@@ -55,29 +48,4 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
     }
     output.metrics(&report.metrics);
     Ok(Exit::Done)
-}
-
-/// Returns what the mesh says of fleets whose machines register by themselves.
-async fn registered(
-    desired: &Desired,
-    mesh: Option<&dyn Backend>,
-) -> Result<BTreeMap<String, Members>, CliError> {
-    let mut registered = BTreeMap::new();
-    for (fleet, of_fleet) in &desired.fleets {
-        let (Some(side), Some(mesh)) = (of_fleet.side().filter(|s| !s.has_entries()), mesh) else {
-            continue;
-        };
-        let group = Group {
-            stack: &desired.stack,
-            fleet,
-            namespace: side.namespace(),
-            by_itself: true,
-        };
-        let members = mesh.members(&group).await;
-        let failed = |error| EngineError::from(ObserveError::Mesh(error));
-        if let Some(members) = members.map_err(failed)? {
-            registered.insert(fleet.clone(), members);
-        }
-    }
-    Ok(registered)
 }

@@ -104,6 +104,8 @@ pub struct Kubernetes {
     groups: Mutex<BTreeMap<(String, String), String>>,
     /// Namespaces that are known to exist.
     namespaces: Mutex<BTreeSet<String>>,
+    /// What was last listed of members.
+    listings: members::Listings,
 }
 
 /// An object that is not the stack's, and the stack that it belongs to, where it has one.
@@ -138,6 +140,7 @@ impl Kubernetes {
             client: OnceCell::new(),
             groups: Mutex::default(),
             namespaces: Mutex::default(),
+            listings: members::Listings::default(),
         }
     }
 
@@ -453,6 +456,10 @@ impl Backend for Kubernetes {
 
     async fn members(&self, group: &Group<'_>) -> Result<Option<Members>, MeshError> {
         Ok(Some(self.members_of(group).await?))
+    }
+
+    async fn to_make<'a>(&self, names: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>, MeshError> {
+        Ok(self.absent_namespaces(names).await?)
     }
 
     async fn token(&self, wanted: &TokenFor<'_>) -> Result<SecretString, MeshError> {

@@ -10,6 +10,7 @@ pub mod objects;
 mod state;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -251,6 +252,17 @@ pub trait Backend: Send + Sync {
     /// When the mesh cannot be read.
     async fn members(&self, _group: &Group<'_>) -> Result<Option<Members>, MeshError> {
         Ok(None)
+    }
+
+    /// Returns which of some namespaces a write would make.
+    ///
+    /// # Errors
+    /// When the mesh cannot be read.
+    async fn to_make<'a>(
+        &self,
+        _names: &BTreeSet<&'a str>,
+    ) -> Result<BTreeSet<&'a str>, MeshError> {
+        Ok(BTreeSet::new())
     }
 
     /// Makes a token with which one machine proves who it is. Safe to repeat: all tokens of a machine

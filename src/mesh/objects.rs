@@ -324,7 +324,7 @@ fn service_name<'a>(fleet: &'a str, service: &'a Service) -> &'a str {
 }
 
 /// Makes what a WorkloadGroup's template and a WorkloadEntry have in common.
-fn workload(membership: &Membership) -> Map<String, Value> {
+pub fn workload(membership: &Membership) -> Map<String, Value> {
     let Membership {
         namespace: _,
         service_account,

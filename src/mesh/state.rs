@@ -1,11 +1,20 @@
 //! What a mesh says of machines. Pure.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use meshvm_provider_api::labels;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::objects::HEALTH_CHECKED;
+use super::{MACHINE_LABEL, Object};
+
+/// The annotations of an entry that the control plane made: its WorkloadGroup, and since when its
+/// sidecar is not connected any more (`pkg/config/constants` and `pilot/pkg/autoregistration` of
+/// istio/istio).
+const REGISTERED_BY: &str = "istio.io/autoRegistrationGroup";
+const DISCONNECTED_AT: &str = "istio.io/disconnectedAt";
 
 /// What the mesh knows of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,15 +46,22 @@ impl MeshState {
         let unhealthy = |reason: &str| Self::Unhealthy {
             reason: reason.to_owned(),
         };
+        let annotations = &entry["metadata"]["annotations"];
+        if !annotations[REGISTERED_BY].is_null()
+            && let Some(since) = annotations[DISCONNECTED_AT].as_str()
+        {
+            return unhealthy(&format!(
+                "its sidecar is not connected since {}",
+                plain(since)
+            ));
+        }
         match healthy {
             Some(condition) if condition["status"] == "True" => Self::Healthy,
             Some(condition) => {
-                // On one line: it is anybody's text who may write a status.
-                let message = condition["message"].as_str().unwrap_or_default();
-                let words: Vec<&str> = message.split_whitespace().collect();
-                match words.is_empty() {
+                let message = plain(condition["message"].as_str().unwrap_or_default());
+                match message.is_empty() {
                     true => unhealthy("its health check fails"),
-                    false => unhealthy(&words.join(" ")),
+                    false => unhealthy(&message),
                 }
             }
             // Only a cluster has anybody who would report.
@@ -66,6 +82,11 @@ impl MeshState {
     }
 }
 
+/// Puts a text on one line: it is anybody's who may write to an entry.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The members of one WorkloadGroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group<'a> {
@@ -80,7 +101,7 @@ pub struct Group<'a> {
 }
 
 /// What the mesh says of a group's members.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Members {
     /// Those that meshvm entered, by the machine's name.
     pub by_name: BTreeMap<String, MeshState>,
@@ -89,12 +110,50 @@ pub struct Members {
 }
 
 /// A member that registered by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Registered {
-    /// The name of the entry that the control plane made.
-    pub entry: String,
+    /// The entry that the control plane made.
+    pub entry: Object,
     /// What that says.
     pub state: MeshState,
+}
+
+impl Registered {
+    /// Returns whether the sidecar went, so that the control plane is about to delete the entry.
+    pub fn is_disconnected(&self) -> bool {
+        !self.entry.body["metadata"]["annotations"][DISCONNECTED_AT].is_null()
+    }
+}
+
+impl Members {
+    /// Finds a group's members among WorkloadEntries of its namespace.
+    pub fn of(group: &Group<'_>, entries: &[Object]) -> Self {
+        let mut members = Self::default();
+        for entry in entries {
+            let state = MeshState::of(&entry.body);
+            if group.by_itself {
+                if entry.body["metadata"]["annotations"][REGISTERED_BY] == group.fleet {
+                    let address = entry.body["spec"]["address"].as_str();
+                    let address = address.unwrap_or_default().to_owned();
+                    let entry = entry.clone();
+                    members
+                        .by_address
+                        .insert(address, Registered { entry, state });
+                }
+            } else if let Some(name) = entry.label(MACHINE_LABEL)
+                && entry.label(labels::FLEET) == Some(group.fleet)
+            {
+                members.by_name.insert(name.to_owned(), state);
+            }
+        }
+        members
+    }
+
+    /// Returns what the mesh knows of a machine that registers by itself.
+    pub fn registered(&self, address: Option<IpAddr>) -> &MeshState {
+        let entry = address.and_then(|address| self.by_address.get(&address.to_string()));
+        entry.map_or(&MeshState::Unknown, |entry| &entry.state)
+    }
 }
 
 #[cfg(test)]
@@ -121,5 +180,17 @@ mod tests {
         assert_eq!(MeshState::of(&live).trouble(), Some("refused ! forged"));
         live["status"] = json!({"conditions": [{"type": "Healthy", "status": "True"}]});
         assert_eq!(MeshState::of(&live), MeshState::Healthy);
+        live["metadata"]["annotations"][DISCONNECTED_AT] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(
+            MeshState::of(&live),
+            MeshState::Healthy,
+            "it enters nobody by itself"
+        );
+        live["metadata"]["annotations"][REGISTERED_BY] = json!("web");
+        assert!(
+            MeshState::of(&live)
+                .trouble()
+                .is_some_and(|it| it.contains("2026"))
+        );
     }
 }

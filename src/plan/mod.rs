@@ -15,6 +15,7 @@ pub mod last;
 pub mod objects;
 pub mod planner;
 pub mod policy;
+mod registered;
 mod spread;
 mod verdict;
 
@@ -60,6 +61,9 @@ pub struct Plan {
     pub fleets: BTreeMap<String, FleetPlan>,
     /// What changes in the mesh, beside the entries of machines that do not exist yet.
     pub objects: Vec<ObjectChange>,
+    /// Namespaces that are made for them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub namespaces: BTreeSet<String>,
     /// What changed outside meshvm since the last run.
     pub drift: Vec<Drift>,
     /// What it waits for, and why it does nothing about it.
@@ -262,6 +266,11 @@ pub enum Reason {
         /// The field manager, in the API server's words.
         by: String,
     },
+    /// The control plane made the entry before its WorkloadGroup was as it is now, or somebody
+    /// changed it since: it stays so.
+    Registered,
+    /// The control plane made the entry, and no machine has its address.
+    Left,
 }
 
 impl Reason {
@@ -275,7 +284,9 @@ impl Reason {
             | Self::Failed { .. }
             | Self::Unhealthy { .. }
             | Self::Stale
-            | Self::Extended { .. } => true,
+            | Self::Extended { .. }
+            | Self::Registered
+            | Self::Left => true,
             Self::NewFleet
             | Self::ScaledUp
             | Self::ScaledDown
@@ -313,6 +324,12 @@ impl fmt::Display for Reason {
             Self::MachineGoes => f.write_str("its machine goes"),
             Self::Absent => f.write_str("new"),
             Self::Extended { by } => write!(f, "has fields that {by} added; an apply leaves them"),
+            Self::Registered => f.write_str(
+                "was registered otherwise, and stays so until its machine is replaced (--replace)",
+            ),
+            Self::Left => f.write_str(
+                "was registered by a machine that is gone; the control plane deletes it",
+            ),
         }
     }
 }

@@ -10,12 +10,12 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
-use super::last;
 use super::objects::{ObjectsInput, ObjectsPlan, plan_objects};
 use super::{
     Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
     Options, Plan, Reason,
 };
+use super::{last, registered};
 use crate::desired::Desired;
 use crate::mesh::{Object, ObjectRef, Seen, objects};
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
@@ -147,7 +147,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
     let mesh = plan_mesh(&input, &by_fleet, &outcomes);
 
     let mut fleets = BTreeMap::new();
-    let (mut drift, mut waiting) = (Vec::new(), Vec::new());
+    let (mut drift, mut waiting) = (registered::drift(&input, &by_fleet, &outcomes), Vec::new());
     for (fleet, outcome) in outcomes {
         drift.extend(outcome.drift);
         waiting.extend(outcome.waiting);
@@ -159,6 +159,10 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
     drift.extend(mesh.left);
     let observed_machines = u32::try_from(input.observed.machines.len()).unwrap_or(u32::MAX);
     let refresh_only = input.options.refresh_only;
+    let written = mesh.changes.iter().filter(|change| change.object.is_some());
+    let written: BTreeSet<&String> = written.map(|change| &change.reference.namespace).collect();
+    let mut namespaces = input.observed.new_namespaces.clone();
+    namespaces.retain(|namespace| written.contains(namespace) && !refresh_only);
     Ok(Plan {
         format: FORMAT,
         made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -177,6 +181,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         } else {
             mesh.changes
         },
+        namespaces,
         drift,
         waiting: if refresh_only { Vec::new() } else { waiting },
         observed_machines,

@@ -65,6 +65,7 @@ fn drift(out: &mut Text, plan: &Plan) {
     let sign = paint(CHANGE, "!");
     // Entries come by the hundred, and say no more than their machines do.
     let mut entries: BTreeMap<&Reason, Vec<&str>> = BTreeMap::new();
+    let mut left: Vec<&str> = Vec::new();
     for Drift {
         subject,
         reason,
@@ -87,10 +88,18 @@ fn drift(out: &mut Text, plan: &Plan) {
             entries.entry(reason).or_default().extend(names());
             continue;
         }
+        if *reason == Reason::Left {
+            left.push(subject);
+            continue;
+        }
         out.line(1, format!("{sign} {what} {reason}"));
         for change in differences {
             field(out, 3, change);
         }
+    }
+    if !left.is_empty() {
+        let entries = few(left.into_iter());
+        out.line(1, format!("{sign} {entries} {}", Reason::Left));
     }
     for (reason, machines) in entries {
         let machines = few(machines.into_iter());
@@ -238,6 +247,11 @@ fn mesh(out: &mut Text, plan: &Plan) {
         0,
         format!("{}: {}", paint(STRONG, "mesh"), paint(FAINT, target)),
     );
+    for namespace in &plan.namespaces {
+        let why = paint(FAINT, format!("({})", Reason::Absent));
+        let sign = sign(ObjectAction::Create);
+        out.line(1, format!("{sign} Namespace {namespace} {why}"));
+    }
     // Entries come by the hundred, and say no more than their machines do.
     let mut grouped: BTreeMap<(ObjectAction, &Reason), Vec<&str>> = BTreeMap::new();
     for change in &plan.objects {

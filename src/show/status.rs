@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, paint};
 use crate::desired::Desired;
-use crate::mesh::{MACHINE_LABEL, Members, MeshState, Object};
+use crate::mesh::{MACHINE_LABEL, MeshState, Object};
 use crate::observed::Observed;
 use crate::plan::Plan;
 
@@ -34,6 +34,8 @@ pub struct Status {
 pub struct FleetStatus {
     /// How many machines the file asks for; absent when the file has no such fleet.
     pub replicas: Option<u32>,
+    /// Whether its machines are to have entries in the mesh.
+    pub in_mesh: bool,
     /// Its machines.
     pub machines: Vec<MachineStatus>,
 }
@@ -60,20 +62,16 @@ pub struct MachineStatus {
     pub current: bool,
 }
 
-/// Puts together what there is to say about a stack; `registered` has what the mesh says of fleets
-/// whose machines register by themselves.
-pub fn status(
-    desired: &Desired,
-    observed: &Observed,
-    plan: &Plan,
-    registered: &BTreeMap<String, Members>,
-) -> Status {
+/// Puts together what there is to say about a stack.
+pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
+    let registered = &observed.registered;
     let mut fleets: BTreeMap<String, FleetStatus> = desired
         .fleets
         .iter()
         .map(|(name, fleet)| {
             let status = FleetStatus {
                 replicas: Some(fleet.replicas),
+                in_mesh: plan.context.mesh.is_some() && fleet.side().is_some(),
                 machines: Vec::new(),
             };
             (name.clone(), status)
@@ -95,9 +93,8 @@ pub fn status(
             continue;
         };
         let by_itself = |fleet: &str| {
-            let address = machine.address?.to_string();
-            let entry = registered.get(fleet)?.by_address.get(&address)?;
-            Some(entry.state.clone())
+            let members = registered.get(fleet)?;
+            Some(members.registered(machine.address).clone())
         };
         let mesh = match entries.get(machine.name.as_str()) {
             Some(entry) => match entry.body["spec"]["address"].as_str() {
@@ -138,7 +135,7 @@ pub fn status(
         fleets,
         objects: observed.objects.len(),
         stale: named
-            .chain(by_itself.map(|(_, member)| member.entry.as_str()))
+            .chain(by_itself.map(|(_, member)| member.entry.reference.name.as_str()))
             .map(str::to_owned)
             .collect(),
         pending: !plan.is_empty(),
@@ -191,12 +188,18 @@ pub fn table(status: &Status) -> String {
     let mut text = columns(&rows);
     text.push('\n');
     // Below the table: a long reason would make every line of it long.
-    for machine in status.fleets.values().flat_map(|fleet| &fleet.machines) {
-        if let Readiness::Failed { reason } = &machine.readiness {
-            text.push_str(&trouble(&machine.name, reason));
-        }
-        if let MeshState::Unhealthy { reason } = &machine.mesh {
-            text.push_str(&trouble(&machine.name, reason));
+    for fleet in status.fleets.values() {
+        for machine in &fleet.machines {
+            if let Readiness::Failed { reason } = &machine.readiness {
+                text.push_str(&trouble(&machine.name, reason));
+            }
+            // One that is not up yet need not be known.
+            let is_late = fleet.in_mesh && is_ready(machine);
+            if let Some(reason) = machine.mesh.trouble()
+                && (is_late || machine.mesh != MeshState::Unknown)
+            {
+                text.push_str(&trouble(&machine.name, reason));
+            }
         }
     }
     for name in &status.stale {

@@ -1,54 +1,73 @@
-//! What a cluster says of a fleet's members: whether they are registered, and healthy.
+//! What a cluster says of members: whether they are registered, and healthy.
+//!
+//! Every fleet of a namespace asks, and again and again while it waits: one listing answers all who
+//! ask at about the same time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
 use meshvm_provider_api::labels;
-use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use super::{Kubernetes, pages, resource};
-use crate::mesh::{Group, MACHINE_LABEL, Members, MeshError, MeshState, Registered};
+use super::{Kubernetes, lock, pages, resource};
+use crate::mesh::{Group, Members, MeshError, Object};
 
-/// The annotation of an entry that the control plane made, with its WorkloadGroup
-/// (<https://istio.io/latest/docs/reference/config/annotations/>).
-const REGISTERED_BY: &str = "istio.io/autoRegistrationGroup";
+/// How long a listing answers: shorter than the shortest time after which a cloud is asked again
+/// about its machines, so that nobody is answered twice by one.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A namespace's entries, all of them or the stack's.
+type Key = (String, bool);
+
+/// What was listed, and when.
+type Listed = Option<(Instant, Arc<Vec<Object>>)>;
+
+/// The last listings.
+pub(super) type Listings = std::sync::Mutex<BTreeMap<Key, Arc<Mutex<Listed>>>>;
 
 impl Kubernetes {
     pub(super) async fn members_of(&self, group: &Group<'_>) -> Result<Members, MeshError> {
+        let key = (group.namespace.to_owned(), group.by_itself);
+        let listed = Arc::clone(lock(&self.listings).entry(key).or_default());
+        // Whoever asks meanwhile waits for this listing.
+        let mut listed = listed.lock().await;
+        let entries = match &*listed {
+            Some((at, entries)) if at.elapsed() < FRESH => Arc::clone(entries),
+            Some(_) | None => {
+                let entries = Arc::new(self.member_entries(group).await?);
+                *listed = Some((Instant::now(), Arc::clone(&entries)));
+                entries
+            }
+        };
+        Ok(Members::of(group, &entries))
+    }
+
+    async fn member_entries(&self, group: &Group<'_>) -> Result<Vec<Object>, MeshError> {
         let resource = resource("WorkloadEntry")?;
         let client = self.client().await?.clone();
         let api: Api<DynamicObject> = Api::namespaced_with(client, group.namespace, &resource);
         let action = format!("list WorkloadEntries in {}", group.namespace);
-        let first = if group.by_itself {
+        let all = ListParams::default();
+        let first = match group.by_itself {
             // What the control plane makes has no label of ours.
-            ListParams::default()
-        } else {
-            ListParams::default().labels(&format!(
-                "{}={},{}={}",
-                labels::STACK,
-                group.stack,
-                labels::FLEET,
-                group.fleet
-            ))
+            true => all,
+            false => all.labels(&format!("{}={}", labels::STACK, group.stack)),
         };
-        let mut members = Members::default();
-        for entry in pages(&api, &action, first).await? {
-            let entry = serde_json::to_value(entry).unwrap_or_default();
-            let text = |value: &Value| value.as_str().map(str::to_owned);
-            let metadata = &entry["metadata"];
-            if group.by_itself {
-                if metadata["annotations"][REGISTERED_BY] == group.fleet {
-                    let address = text(&entry["spec"]["address"]).unwrap_or_default();
-                    let registered = Registered {
-                        entry: text(&metadata["name"]).unwrap_or_default(),
-                        state: MeshState::of(&entry),
-                    };
-                    members.by_address.insert(address, registered);
-                }
-            } else if let Some(name) = text(&metadata["labels"][MACHINE_LABEL]) {
-                members.by_name.insert(name, MeshState::of(&entry));
-            }
+        let mut entries = Vec::new();
+        for mut entry in pages(&api, &action, first).await? {
+            // The items of a listing do not say their kind; the listing does.
+            entry.types = Some(kube::core::TypeMeta {
+                api_version: resource.api_version.clone(),
+                kind: resource.kind.clone(),
+            });
+            let body = serde_json::to_value(entry).unwrap_or_default();
+            entries.extend(Object::from_manifest(body));
         }
-        Ok(members)
+        Ok(entries)
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Nothing here deletes one: whatever else lives in it would go as well.
 
+use std::collections::BTreeSet;
+
+use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
-use super::{Kubernetes, KubernetesError, MANAGER, attempt, lock};
+use super::{Kubernetes, KubernetesError, MANAGER, attempt, lock, together};
 use crate::mesh::Object;
 
 impl Kubernetes {
@@ -15,6 +18,25 @@ impl Kubernetes {
         let api: Api<Namespace> = Api::all(self.client().await?.clone());
         let action = format!("read Namespace {name}");
         attempt(&action, || api.get_opt(name)).await
+    }
+
+    /// Returns those that do not exist and are made with the first object in them.
+    pub(super) async fn absent_namespaces<'a>(
+        &self,
+        names: &BTreeSet<&'a str>,
+    ) -> Result<BTreeSet<&'a str>, KubernetesError> {
+        if !self.cluster.create_namespaces {
+            return Ok(BTreeSet::new());
+        }
+        let mut calls = Vec::new();
+        for &name in names {
+            let absent = async move {
+                let found = self.namespace(name).await?;
+                Ok(found.is_none().then_some(name))
+            };
+            calls.push(absent.boxed());
+        }
+        Ok(together(calls).await?.into_iter().flatten().collect())
     }
 
     /// Makes the namespaces of objects that do not exist, where the cluster's settings say so.

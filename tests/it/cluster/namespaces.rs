@@ -35,7 +35,8 @@ async fn a_namespace_is_made_where_the_file_says_so_and_stays() {
     sandbox.write("meshvm.yaml", &made);
     let namespaces = ground.api("v1", "Namespace", None);
     // Who only plans has no role in a namespace that is not there.
-    run(&ground, &sandbox, "plan").await.exits(0);
+    let planned = run(&ground, &sandbox, "plan").await.exits(0).stdout;
+    assert!(planned.contains("+ Namespace elsewhere (new)"), "{planned}");
     ground.grant(&["namespaces.yaml"]).await;
     assert!(
         namespaces.get_opt("elsewhere").await.unwrap().is_none(),

@@ -29,7 +29,10 @@ async fn register(ground: &Ground, address: &str) {
                 "name": format!("web-{address}"), "namespace": NAMESPACE,
                 "annotations": {"istio.io/autoRegistrationGroup": "web"},
             },
-            "spec": {"address": address, "labels": {"app": "web"}},
+            "spec": {
+                "address": address, "labels": {"app": "web", "version": "v1"},
+                "serviceAccount": "web", "network": "vms", "ports": {"http": 8080},
+            },
         }))
         .await;
 }
@@ -48,6 +51,8 @@ async fn machines_that_register_by_themselves_are_waited_for_and_found_by_their_
         let status = run(&ground, &sandbox, "status --format json").await;
         status.exits(0).json()["status"].clone()
     };
+    let table = run(&ground, &sandbox, "status").await.exits(0).stdout;
+    assert!(table.contains(": has no entry in the mesh"), "{table}");
     let machines = status().await["fleets"]["web"]["machines"].clone();
     for machine in machines.as_array().unwrap() {
         assert_eq!(machine["mesh"]["state"], "unknown");
@@ -62,6 +67,35 @@ async fn machines_that_register_by_themselves_are_waited_for_and_found_by_their_
 
     register(&ground, "10.99.99.99").await;
     assert_eq!(status().await["stale"], json!(["web-10.99.99.99"]));
+    let entries = ground.istio("WorkloadEntry");
+    let how = PatchParams::default();
+    let first = machines[0]["address"].as_str().unwrap();
+    let edited = Patch::Merge(json!({"spec": {"labels": {"app": "other"}}}));
+    let edited = entries.patch(&format!("web-{first}"), &how, &edited).await;
+    edited.unwrap();
+    let drift = run(&ground, &sandbox, "plan --detailed-exitcode").await;
+    let drift = drift.exits(2).stdout;
+    for told in [
+        "vm/web-10.99.99.99 was registered by a machine that is gone",
+        "was registered otherwise, and stays so until its machine is replaced",
+        "~ spec.labels.app: \"web\" -> \"other\"",
+        "No changes: an apply cannot mend what is told above.",
+    ] {
+        assert!(drift.contains(told), "{told}: {drift}");
+    }
+    // Both are as they should be, or about to be.
+    let mended = Patch::Merge(json!({"spec": {"labels": {"app": "web"}}}));
+    let mended = entries.patch(&format!("web-{first}"), &how, &mended).await;
+    mended.unwrap();
+    let gone =
+        json!({"metadata": {"annotations": {"istio.io/disconnectedAt": "2026-01-01T00:00:00Z"}}});
+    let gone = entries
+        .patch("web-10.99.99.99", &how, &Patch::Merge(gone))
+        .await;
+    gone.unwrap();
+    run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
 
     // That meshvm made no entries is what the file asked for until now, and no drift.
     sandbox.write("meshvm.yaml", FILE);

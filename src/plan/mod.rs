@@ -17,6 +17,7 @@ pub mod planner;
 pub mod policy;
 mod registered;
 mod spread;
+mod tokens;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,7 +15,7 @@ use super::{
     Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
     Options, Plan, Reason,
 };
-use super::{last, registered};
+use super::{last, registered, tokens};
 use crate::desired::Desired;
 use crate::mesh::{Object, ObjectRef, Seen, objects};
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
@@ -144,7 +144,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
             outcomes.insert(fleet, plan_one(&input, fleet, machines)?);
         }
     }
-    let mesh = plan_mesh(&input, &by_fleet, &outcomes);
+    let mut mesh = plan_mesh(&input, &by_fleet, &outcomes);
+    tokens::keep(&by_fleet, &mut outcomes, &mut mesh.changes);
 
     let mut fleets = BTreeMap::new();
     let (mut drift, mut waiting) = (registered::drift(&input, &by_fleet, &outcomes), Vec::new());

@@ -47,6 +47,14 @@ impl ObservedMachine {
         Ownership::from_labels(&self.machine.labels)
     }
 
+    /// Returns which of the fleet's zones it counts for: its own, or the one that had no room for it.
+    pub fn home<'a>(&'a self, zones: &[String]) -> &'a str {
+        let has = |zone: &String| zones.contains(zone);
+        let home = self.machine.labels.get(labels::ZONE);
+        home.filter(|home| has(home) && has(&self.machine.zone))
+            .unwrap_or(&self.machine.zone)
+    }
+
     /// Returns whether it is up, and the mesh lets traffic to it.
     pub fn is_available(&self) -> bool {
         self.machine.is_available() && self.unhealthy.is_none()

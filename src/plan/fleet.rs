@@ -114,12 +114,13 @@ fn plan_standing(
     let total = u32::try_from(judged.len()).unwrap_or(u32::MAX) + phantoms;
     let last = input.last_replicas;
 
-    let removed = take_surplus(&mut judged, total.saturating_sub(desired.replicas));
+    let zones = &desired.template.zones;
+    let removed = take_surplus(&mut judged, total.saturating_sub(desired.replicas), zones);
     let unexplained = remove(input, desired.replicas, removed, &mut changes);
 
-    let standing = standing(&judged, input.unsettled);
-    let targets = allot(desired.replicas, &desired.template.zones, &standing);
-    rebalance(&targets, &standing, &mut judged);
+    let standing = standing(&judged, input.unsettled, zones);
+    let targets = allot(desired.replicas, zones, &standing);
+    rebalance(&targets, &standing, &mut judged, zones);
     let mut room: BTreeMap<String, u32> = targets
         .into_iter()
         .map(|(zone, wanted)| {
@@ -163,7 +164,7 @@ fn plan_standing(
                 reason,
                 differences,
             } => {
-                let zone = take_room(&mut room, &observed.machine.zone);
+                let zone = take_room(&mut room, observed.home(zones));
                 changes.replace(reason, observed, differences, zone);
             }
         }
@@ -239,11 +240,12 @@ fn remove(
 fn standing(
     judged: &[(&ObservedMachine, Verdict)],
     unsettled: &[UnsettledBatch],
+    zones: &[String],
 ) -> BTreeMap<String, u32> {
     let mut standing: BTreeMap<String, u32> = BTreeMap::new();
     for (observed, verdict) in judged {
         if verdict.stays() {
-            *standing.entry(observed.machine.zone.clone()).or_default() += 1;
+            *standing.entry(observed.home(zones).to_owned()).or_default() += 1;
         }
     }
     for batch in unsettled {

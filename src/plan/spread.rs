@@ -39,6 +39,7 @@ pub fn allot(
 pub(super) fn take_surplus<'a>(
     judged: &mut Vec<(&'a ObservedMachine, Verdict)>,
     surplus: u32,
+    zones: &[String],
 ) -> Vec<(&'a ObservedMachine, Verdict)> {
     if surplus == 0 {
         return Vec::new();
@@ -47,12 +48,12 @@ pub(super) fn take_surplus<'a>(
     let mut classes: BTreeMap<(u8, bool), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
     judged.sort_by(|(a, _), (b, _)| a.machine.name.cmp(&b.machine.name));
     for (index, (observed, verdict)) in judged.iter().enumerate() {
-        let machine = &observed.machine;
-        *by_zone.entry(&machine.zone).or_default() += 1;
+        let zone = observed.home(zones);
+        *by_zone.entry(zone).or_default() += 1;
         classes
             .entry((verdict.worth(), observed.is_available()))
             .or_default()
-            .entry(&machine.zone)
+            .entry(zone)
             .or_default()
             .push(index);
     }
@@ -84,6 +85,7 @@ pub(super) fn rebalance(
     targets: &BTreeMap<String, u32>,
     standing: &BTreeMap<String, u32>,
     judged: &mut [(&ObservedMachine, Verdict)],
+    zones: &[String],
 ) {
     let mut excess: BTreeMap<&str, u32> = standing
         .iter()
@@ -95,7 +97,7 @@ pub(super) fn rebalance(
     let mut order: Vec<&mut (&ObservedMachine, Verdict)> = judged.iter_mut().collect();
     order.sort_by_key(|(_, verdict)| matches!(verdict, Verdict::Adopt { .. }));
     for (observed, verdict) in order {
-        let Some(left) = excess.get_mut(observed.machine.zone.as_str()) else {
+        let Some(left) = excess.get_mut(observed.home(zones)) else {
             continue;
         };
         if *left > 0 && verdict.stays() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{ErrorClass, ProviderError};
-use crate::labels::{BatchKey, Labels, Ownership};
+use crate::labels::{self, BatchKey, Labels, Ownership};
 use crate::machine::{Machine, MachineId};
 use crate::private::PrivateFiles;
 use crate::template::{Difference, Finding, Template};
@@ -138,6 +138,8 @@ pub trait Provider: Send + Sync {
     /// a `Conflict`. Fewer machines than asked for is an answer, not an error,
     /// once at least one was made.
     ///
+    /// Where the batch's zone has no room, the provider goes on with the next of [`Batch::places`].
+    ///
     /// `private` is asked for the files of each machine that is about to be made, where
     /// [`Info::private_files`] says so, and not at all otherwise. The files are no part of the
     /// request: the same key with others is the same batch. A repeated call asks for machines that
@@ -220,6 +222,38 @@ impl Batch {
         let mut labels = self.labels.clone();
         labels.extend(self.ownership.labels());
         labels
+    }
+
+    /// Returns where the batch's machines may be made: in its own zone, and where that has no room in
+    /// the fleet's others, the next one first.
+    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let all = &self.template.zones;
+        let own = all.iter().position(|zone| *zone == self.zone);
+        let after = own.map_or(all.len(), |at| at + 1);
+        let others = all.iter().skip(after).chain(all.iter().take(after));
+        let others = others.filter(|zone| **zone != self.zone);
+        [&self.zone].into_iter().chain(others).map(|zone| Place {
+            zone,
+            stands_in_for: (*zone != self.zone).then_some(self.zone.as_str()),
+        })
+    }
+}
+
+/// Where machines of a batch may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The zone.
+    pub zone: &'a str,
+    /// The batch's own zone, where this is another.
+    pub stands_in_for: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// Returns the label that says for which zone a machine stands in, where it does: without it
+    /// the next plan would move the machine back.
+    pub fn label(&self) -> Option<(String, String)> {
+        let zone = self.stands_in_for?;
+        Some((labels::ZONE.to_owned(), zone.to_owned()))
     }
 }
 

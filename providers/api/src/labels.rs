@@ -4,7 +4,7 @@
 //! digits, `-` and `_`, at most 63 characters, in keys and values
 //! (<https://cloud.google.com/compute/docs/labeling-resources>).
 //!
-//! Invariant: every machine that meshvm creates carries all five labels from
+//! Invariant: every machine that meshvm creates carries those of [`ALWAYS`] from
 //! its first moment; a machine without [`STACK`] is not meshvm's.
 
 use std::collections::BTreeMap;
@@ -29,8 +29,14 @@ pub const SPEC: &str = "meshvm-spec";
 /// The hash of the user-data that the machine was given.
 pub const USER_DATA: &str = "meshvm-user-data";
 
+/// The zone that the machine was asked for in, where that had no room and it was made in another.
+pub const ZONE: &str = "meshvm-zone";
+
+/// The labels that every new machine has.
+pub const ALWAYS: [&str; 5] = [STACK, FLEET, BATCH, SPEC, USER_DATA];
+
 /// All labels that are meshvm's own.
-pub const ALL: [&str; 5] = [STACK, FLEET, BATCH, SPEC, USER_DATA];
+pub const ALL: [&str; 6] = [STACK, FLEET, BATCH, SPEC, USER_DATA, ZONE];
 
 /// Returns whether a label's value fits a pattern, in which `*` stands for any text.
 pub fn fits(pattern: &str, value: &str) -> bool {

@@ -27,8 +27,8 @@ pub mod private;
 pub mod template;
 
 pub use contract::{
-    Batch, Created, Effort, Info, Kind, Media, OpenContext, Progress, Provider, Query, Requests,
-    Shortfall, Update, UserDataRules,
+    Batch, Created, Effort, Info, Kind, Media, OpenContext, Place, Progress, Provider, Query,
+    Requests, Shortfall, Update, UserDataRules,
 };
 pub use error::{ErrorClass, ProviderError};
 pub use gib::Gib;

@@ -29,8 +29,8 @@ use crate::tags;
 pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, ProviderError> {
     let recipe = Recipe::of(&batch.template)?;
     let found = recipe.found()?;
-    let attempts = launch::attempts(&recipe, found, &batch.zone);
-    if attempts.is_empty() {
+    let attempts = launch::attempts(&recipe, found, batch);
+    if !found.subnets.contains_key(&batch.zone) {
         let message = format!("there is no subnet in zone `{}`", batch.zone);
         return Err(ProviderError::new(ErrorClass::Invalid, message));
     }
@@ -128,7 +128,7 @@ fn is_of_request(listed: &[Instance], request: &str) -> Result<(), ProviderError
     }
 }
 
-/// Returns whether another type or subnet may have the room that this one lacks.
+/// Returns whether another type, subnet or zone may have the room that this one lacks.
 fn is_for_want_of_room(error: &ProviderError) -> bool {
     error.class == ErrorClass::Capacity || error::is(error, error::UNSUPPORTED)
 }
@@ -138,6 +138,7 @@ fn short_of(attempt: &Attempt, made: usize, wanted: i32) -> ProviderError {
         instance_type,
         subnet,
         number: _,
+        label: _,
     } = attempt;
     let message = format!("there was room for {made} of {wanted} {instance_type} in {subnet}");
     ProviderError::new(ErrorClass::Capacity, message)

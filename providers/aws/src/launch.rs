@@ -25,28 +25,28 @@ use crate::tags;
 pub(crate) struct Attempt {
     /// Its number in the batch: the same number is always the same type and subnet.
     pub number: usize,
+    /// The label of machines that stand in for those of another zone.
+    pub label: Option<(String, String)>,
     /// The type to make.
     pub instance_type: String,
     /// Where to make it.
     pub subnet: String,
 }
 
-/// Returns the ways to make machines in a zone: each type in each subnet, in the file's order.
-pub(crate) fn attempts(recipe: &Recipe, found: &Found, zone: &str) -> Vec<Attempt> {
-    let subnets = found
-        .subnets
-        .get(zone)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let ways = recipe
-        .asked
-        .instance_type
-        .0
-        .iter()
-        .flat_map(|kind| subnets.iter().map(move |subnet| (kind, subnet)));
+/// Returns the ways to make a batch's machines: each type in each subnet of its zone, in the file's
+/// order, and then those of the fleet's other zones.
+pub(crate) fn attempts(recipe: &Recipe, found: &Found, batch: &Batch) -> Vec<Attempt> {
+    let types = &recipe.asked.instance_type.0;
+    let ways = batch.places().flat_map(|place| {
+        let subnets = found.subnets.get(place.zone).map(Vec::as_slice);
+        let subnets = subnets.unwrap_or_default();
+        let of_type = move |kind| subnets.iter().map(move |subnet| (place, kind, subnet));
+        types.iter().flat_map(of_type)
+    });
     ways.enumerate()
-        .map(|(number, (kind, subnet))| Attempt {
+        .map(|(number, (place, kind, subnet))| Attempt {
             number,
+            label: place.label(),
             instance_type: kind.clone(),
             subnet: subnet.clone(),
         })
@@ -125,7 +125,9 @@ pub(crate) fn request(
         ResourceType::Volume,
         ResourceType::NetworkInterface,
     ] {
-        let all = tags.iter().map(|(key, value)| tag(key, value)).collect();
+        let label = attempt.label.iter().map(|(key, value)| (key, value));
+        let all = tags.iter().chain(label);
+        let all = all.map(|(key, value)| tag(key, value)).collect();
         let specification = TagSpecification::builder()
             .resource_type(kind)
             .set_tags(Some(all))

@@ -143,7 +143,7 @@ async fn run(client: &Client, stack: &str, template: &Template) -> Result<(), Pr
         user_data: String::new(),
         media: Vec::new(),
     };
-    let attempts = launch::attempts(&recipe, found, &batch.zone);
+    let attempts = launch::attempts(&recipe, found, &batch);
     let Some(attempt) = attempts.first() else {
         return Ok(());
     };

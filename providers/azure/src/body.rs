@@ -39,6 +39,7 @@ pub(crate) fn machine(
     found: &Found,
     batch: &Batch,
     name: &str,
+    zone: &str,
     size: &str,
     all_tags: &Labels,
 ) -> Result<Value, ProviderError> {
@@ -92,7 +93,7 @@ pub(crate) fn machine(
         "tags": all_tags,
         "properties": properties,
     });
-    if let Some(number) = batch.zone.strip_prefix(&format!("{}-", asked.location)) {
+    if let Some(number) = zone.strip_prefix(&format!("{}-", asked.location)) {
         body["zones"] = json!([number]);
     }
     if let Some(wanted) = &asked.identity {

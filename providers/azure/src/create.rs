@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::{StreamExt as _, stream};
 use meshvm_provider_api::{
-    Batch, Created, ErrorClass, Hash, Labels, Machine, ProviderError, Shortfall, labels,
+    Batch, Created, ErrorClass, Hash, Labels, Machine, Place, ProviderError, Shortfall, labels,
 };
 use serde_json::Value;
 
@@ -43,8 +43,8 @@ struct Making<'a> {
 /// What one machine's making tells the others of its batch.
 #[derive(Default)]
 struct Shared {
-    /// Sizes that there was no room for.
-    full: BTreeSet<String>,
+    /// Zones and sizes that there was no room for.
+    full: BTreeSet<(String, String)>,
     /// Whether it makes no sense to go on.
     is_over: bool,
     /// Machines that failed, which may have left something behind.
@@ -125,21 +125,25 @@ impl Making<'_> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one machine, of the first size that there is room for; `None` when another's refusal
-    /// was all of theirs.
+    /// Makes one machine, in the first zone and of the first size that there is room for; `None` when
+    /// another's refusal was all of theirs.
     async fn one(&self, name: String) -> Result<Option<Vm>, ProviderError> {
         let mut refused = None;
-        for size in &self.recipe.asked.vm_size.0 {
+        let sizes = &self.recipe.asked.vm_size.0;
+        let places = self.batch.places();
+        let ways = places.flat_map(|place| sizes.iter().map(move |size| (place, size)));
+        for (place, size) in ways.collect::<Vec<_>>() {
             if self.shared().is_over {
                 break;
             }
-            if self.shared().full.contains(size) {
+            let way = (place.zone.to_owned(), size.clone());
+            if self.shared().full.contains(&way) {
                 continue;
             }
-            match self.of_size(&name, size).await {
+            match self.of_size(&name, place, size).await {
                 Ok(vm) => return Ok(Some(vm)),
                 Err(error) if error.class == ErrorClass::Capacity => {
-                    self.shared().full.insert(size.clone());
+                    self.shared().full.insert(way);
                     refused = Some(error);
                 }
                 Err(error) => {
@@ -151,8 +155,16 @@ impl Making<'_> {
         refused.map_or(Ok(None), Err)
     }
 
-    async fn of_size(&self, name: &str, size: &str) -> Result<Vm, ProviderError> {
-        let body = body::machine(self.recipe, self.found, self.batch, name, size, &self.tags)?;
+    async fn of_size(&self, name: &str, place: Place<'_>, size: &str) -> Result<Vm, ProviderError> {
+        let mut tags = self.tags.clone();
+        tags.extend(place.label());
+        let Self {
+            recipe,
+            found,
+            batch,
+            ..
+        } = self;
+        let body = body::machine(recipe, found, batch, name, place.zone, size, &tags)?;
         let path = self.client.place.machine_path(name);
         let put = Call::put(Action::PutMachine, path.clone(), body).if_absent();
         for _ in 0..TRIES {

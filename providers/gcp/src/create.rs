@@ -47,28 +47,37 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
     made.add(observe::instances(client, &which).await?, &request)?;
     made.take_from(&mut missing);
     let mut refused = None;
-    for (number, machine_type) in recipe.asked.machine_type.0.iter().enumerate() {
+    let attempts = launch::attempts(&recipe, found, batch);
+    for (number, (place, machine_type)) in attempts.into_iter().enumerate() {
         if missing.is_empty() {
             break;
         }
-        let body = launch::request(&recipe, found, batch, machine_type, &missing, &request);
+        let body = launch::request(
+            &recipe,
+            found,
+            batch,
+            place,
+            machine_type,
+            &missing,
+            &request,
+        );
         let id = launch::request_id(batch.key, number);
         let apis = &client.apis;
         let call = || {
             let call = apis.instances.bulk_insert().set_project(&apis.project);
-            call.set_zone(&batch.zone)
+            call.set_zone(place.zone)
                 .set_request_id(&id)
                 .set_body(body.clone())
                 .send()
         };
         let answer = match client.send(Action::BulkInsert, call).await {
-            Ok(operation) => operations::done(client, &batch.zone, operation).await,
+            Ok(operation) => operations::done(client, place.zone, operation).await,
             Err(error) => Err(error),
         };
         match answer {
             Ok(operation) => {
-                refused = short_of(&operation, machine_type, &batch.zone);
-                let now = look(client, &which, &batch.zone, &missing, &operation).await?;
+                refused = short_of(&operation, machine_type, place.zone);
+                let now = look(client, &which, place.zone, &missing, &operation).await?;
                 made.add(now, &request)?;
                 made.take_from(&mut missing);
             }
@@ -146,7 +155,7 @@ fn short_of(operation: &Operation, machine_type: &str, zone: &str) -> Option<Pro
     })
 }
 
-/// Returns whether another type may have the room that this one lacks.
+/// Returns whether another type or zone may have the room that this one lacks.
 fn is_for_want_of_room(error: &ProviderError) -> bool {
     matches!(error.class, ErrorClass::Capacity | ErrorClass::Quota)
 }

@@ -6,7 +6,7 @@ use google_cloud_compute_v1::model::{
     NetworkInterface, ReservationAffinity, Scheduling, ServiceAccount, ShieldedInstanceConfig,
     Tags, access_config, metadata::Items, reservation_affinity::ConsumeReservationType, scheduling,
 };
-use meshvm_provider_api::{Batch, BatchKey, Labels};
+use meshvm_provider_api::{Batch, BatchKey, Labels, Place};
 use uuid::Uuid;
 
 use crate::attributes::BOOT;
@@ -26,6 +26,21 @@ pub(crate) fn names(batch: &Batch) -> Vec<String> {
         .collect()
 }
 
+/// Returns the ways to make a batch's machines: each type in its zone, in the file's order, and then in
+/// the fleet's other zones.
+pub(crate) fn attempts<'a>(
+    recipe: &'a Recipe,
+    found: &Found,
+    batch: &'a Batch,
+) -> Vec<(Place<'a>, &'a str)> {
+    let types = &recipe.asked.machine_type.0;
+    let places = batch.places();
+    let places = places.filter(|place| found.zones.iter().any(|zone| zone == place.zone));
+    places
+        .flat_map(|place| types.iter().map(move |kind| (place, kind.as_str())))
+        .collect()
+}
+
 /// Returns the request id of an attempt, which Compute Engine answers once
 /// (<https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert#query-parameters>).
 pub(crate) fn request_id(key: BatchKey, attempt: usize) -> String {
@@ -37,6 +52,7 @@ pub(crate) fn request(
     recipe: &Recipe,
     found: &Found,
     batch: &Batch,
+    place: Place<'_>,
     machine_type: &str,
     names: &[String],
     request: &str,
@@ -47,18 +63,26 @@ pub(crate) fn request(
         .set_count(i64::try_from(names.len()).unwrap_or(i64::MAX))
         .set_min_count(1)
         .set_per_instance_properties(each)
-        .set_instance_properties(properties(recipe, found, batch, machine_type, request))
+        .set_instance_properties(properties(
+            recipe,
+            found,
+            batch,
+            place,
+            machine_type,
+            request,
+        ))
 }
 
 fn properties(
     recipe: &Recipe,
     found: &Found,
     batch: &Batch,
+    place: Place<'_>,
     machine_type: &str,
     request: &str,
 ) -> InstanceProperties {
     let asked = &recipe.asked;
-    let (mut labels, others) = labels(asked, batch);
+    let (mut labels, others) = labels(asked, batch, place);
     labels.insert(kept::REQUEST.to_owned(), request.to_owned());
     let shielded = ShieldedInstanceConfig::new()
         .set_enable_secure_boot(asked.shielded.secure_boot)
@@ -94,9 +118,10 @@ fn properties(
 }
 
 /// Returns the labels of new machines: those that the cloud takes, and the others.
-fn labels(asked: &GcpSettings, batch: &Batch) -> (Labels, Labels) {
+fn labels(asked: &GcpSettings, batch: &Batch, place: Place<'_>) -> (Labels, Labels) {
     let mut all = asked.labels.clone();
     all.extend(batch.all_labels());
+    all.extend(place.label());
     kept::part(&all)
 }
 

@@ -17,6 +17,8 @@ pub struct Manners {
     pub buckets: BTreeMap<String, Bucket>,
     /// How many more machines of a type there is room for; types without an entry have no limit.
     pub room: BTreeMap<String, u32>,
+    /// Subnets whose zone has room for no machine.
+    pub full: BTreeSet<String>,
     /// Answers to give in place of the server's, each once, by the name of the call.
     pub refusals: Vec<Refusal>,
     /// What to answer in place of the server, always, by the name of the call.

@@ -311,7 +311,11 @@ async fn make(
     );
     let kind = call.parameters.get("InstanceType").cloned();
     let kind = kind.unwrap_or_default();
-    let room = shared.state().manners.room.get(&kind).copied();
+    let subnet = call.parameters.get("SubnetId");
+    let room = match &shared.state().manners {
+        manners if subnet.is_some_and(|it| manners.full.contains(it)) => Some(0),
+        manners => manners.room.get(&kind).copied(),
+    };
     let count = room.map_or(most, |room| room.min(most));
     if count < least {
         let message = format!("There is not enough capacity for {kind}.");

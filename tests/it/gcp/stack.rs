@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_gce::{Manners, Refused};
+use meshvm_gce::Manners;
 use serde_json::{Value, json};
 
 use super::ground::{Ground, NEW, OLD, REGION, member};
@@ -137,17 +137,50 @@ fn a_plan_shows_the_image_and_a_saved_one_keeps_it() {
 }
 
 #[test]
-fn where_one_zone_is_full_the_others_are_served_and_the_next_apply_makes_the_rest() {
+fn where_one_zone_is_full_the_next_stands_in_and_nothing_is_moved_back() {
     let ground = Ground::new(Manners::default());
-    let full = Refused::new("instances.bulkInsert", 503, "insufficientCapacity");
-    ground.gce.behave(|now| now.refusals.push(full));
+    let zones = || -> String {
+        let machines = ground.machines();
+        let zone = |machine: &Value| machine["zone"].as_str().and_then(|it| it.chars().last());
+        let mut zones: Vec<char> = machines.iter().filter_map(zone).collect();
+        zones.sort_unstable();
+        zones.into_iter().collect()
+    };
+    ground
+        .gce
+        .behave(|now| now.full = ["europe-west1-c".to_owned()].into());
     ground.write(&BTreeMap::from([("web", member("web", 6, &json!({})))]));
-    let ran = ground.meshvm("apply -y").exits(1);
-    assert!(ran.stderr.contains("insufficientCapacity"), "{}", ran.all());
-    assert!(ran.stderr.contains("another zone"), "{}", ran.all());
-    assert_eq!(ground.machines().len(), 4);
     ground.meshvm("apply -y").exits(0);
-    assert_eq!(ground.machines().len(), 6);
+    assert_eq!(zones(), "bbdddd");
+    // Neither while there is no room nor later: that would take machines from those who use them.
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+    ground.gce.behave(|now| now.full.clear());
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+    // What is replaced for another reason goes where it belongs.
+    let machines = ground.machines();
+    let stands_in = |machine: &&Value| machine["labels"]["meshvm-zone"].is_string();
+    let name = machines.iter().find(stands_in).unwrap()["name"].as_str();
+    let line = format!("apply -y --replace {}", name.unwrap());
+    ground.meshvm(&line).exits(0);
+    assert_eq!(zones(), "bbcddd");
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+
+    // Where no zone has room, the run says so, and the next one makes the rest.
+    let full = "bcd"
+        .chars()
+        .map(|zone| format!("europe-west1-{zone}"))
+        .collect();
+    ground.gce.behave(|now| now.full = full);
+    ground.write(&BTreeMap::from([("web", member("web", 7, &json!({})))]));
+    let ran = ground.meshvm("apply -y").exits(1);
+    assert!(
+        ran.stderr.contains("RESOURCE_POOL_EXHAUSTED"),
+        "{}",
+        ran.all()
+    );
+    ground.gce.behave(|now| now.full.clear());
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(ground.machines().len(), 7);
     ground.meshvm("plan --detailed-exitcode").exits(0);
 }
 

@@ -38,7 +38,7 @@ async fn a_batch_is_one_call_with_a_count_under_its_token() {
             .filter(|(name, _)| name.starts_with(&prefix) && name.ends_with(".Key"))
             .map(|(_, key)| key.as_str())
             .collect();
-        for label in labels::ALL {
+        for label in labels::ALWAYS {
             assert!(keys.contains(&label), "{label} of the {kind}: {keys:?}");
         }
     }
@@ -102,6 +102,31 @@ async fn the_next_type_is_taken_for_what_one_has_no_room_for() {
     // The same batch again is the same machines, though there would be room by now.
     ground.proxy.behave(|now| now.room.clear());
     let again = ground.create(&batch).await.unwrap();
+    assert_eq!(ids(&again.machines), ids(&created.machines));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_without_room_hands_on_to_the_next() {
+    let ground = Ground::new().await;
+    let template = ground
+        .template(&json!({"zones": ["eu-west-1a", "eu-west-1b"]}))
+        .await;
+    let asked = batch(&template, 3);
+    let first = ground.create(&batch(&template, 1)).await.unwrap();
+    let subnet = first.machines[0].attributes["subnets"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    ground.proxy.behave(|now| now.full = [subnet].into());
+    let created = ground.create(&asked).await.unwrap();
+    assert_eq!((created.machines.len(), created.shortfall), (3, None));
+    for machine in &created.machines {
+        assert_eq!(machine.zone, "eu-west-1b");
+        assert_eq!(machine.labels["meshvm-zone"], "eu-west-1a");
+    }
+    assert_eq!(ground.differences(&template, &created.machines), [""; 0]);
+    ground.proxy.behave(|now| now.full.clear());
+    let again = ground.create(&asked).await.unwrap();
     assert_eq!(ids(&again.machines), ids(&created.machines));
 }
 

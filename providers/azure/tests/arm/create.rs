@@ -43,7 +43,7 @@ fn a_machine_is_one_call_with_all_that_belongs_to_it() {
             assert_eq!(option["deleteOption"], "Delete", "{what}");
         }
         for tags in [&sent[0]["tags"], &nic["tags"], &public["tags"]] {
-            for label in labels::ALL {
+            for label in labels::ALWAYS {
                 assert!(tags[label].is_string(), "{label} in {tags}");
             }
         }
@@ -133,6 +133,32 @@ fn what_an_earlier_run_began_and_could_not_be_made_is_made_of_another_size() {
             "{machines:?}"
         );
         assert_eq!(ground.arm.parts().len(), 12);
+    });
+}
+
+#[test]
+fn a_zone_without_room_hands_on_to_the_next() {
+    on_arm(async |authority| {
+        let ground = Ground::with(
+            &authority,
+            Manners {
+                full: ["1".to_owned()].into(),
+                ..Manners::default()
+            },
+        )
+        .await;
+        let template = ground.template(&json!({"zones": ["1", "2"]})).await;
+        let asked = batch(&template, 3);
+        let created = ground.create(&asked).await.unwrap();
+        assert_eq!((created.machines.len(), created.shortfall), (3, None));
+        for machine in &created.machines {
+            assert_eq!(machine.zone, template.zones[1]);
+            assert_eq!(machine.labels["meshvm-zone"], template.zones[0]);
+        }
+        assert_eq!(ground.differences(&template, &created.machines), [""; 0]);
+        assert_eq!(ground.arm.parts().len(), 9, "what failed left nothing");
+        let again = ground.create(&asked).await.unwrap();
+        assert_eq!(ids(&again.machines), ids(&created.machines));
     });
 }
 

@@ -44,7 +44,7 @@ fn a_batch_is_one_call_whose_machines_have_all_that_they_are_known_by() {
         let disk = &properties["disks"][0];
         assert_eq!(disk["autoDelete"], json!(true));
         for labels in [&properties["labels"], &disk["initializeParams"]["labels"]] {
-            for label in labels::ALL {
+            for label in labels::ALWAYS {
                 assert!(labels[label].is_string(), "{label} in {labels}");
             }
         }
@@ -147,6 +147,36 @@ fn what_an_operation_says_when_it_is_done_decides() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn a_zone_without_room_hands_on_to_the_next() {
+    on_gce(async || {
+        let ground = Ground::with(Manners {
+            full: ["europe-west1-b".to_owned()].into(),
+            ..Manners::default()
+        })
+        .await;
+        let block = json!({"zones": ["europe-west1-b", "europe-west1-c", "europe-west1-d"]});
+        let template = ground.template(&block).await;
+        let asked = batch(&template, 3);
+        let created = ground.create(&asked).await.unwrap();
+        assert_eq!((created.machines.len(), created.shortfall), (3, None));
+        for machine in &created.machines {
+            assert_eq!(machine.zone, "europe-west1-c");
+            assert_eq!(machine.labels["meshvm-zone"], "europe-west1-b");
+        }
+        assert_eq!(ground.differences(&template, &created.machines), [""; 0]);
+        // Whether there is room by now or not, the same batch is the same machines.
+        ground.gce.behave(|now| now.full.clear());
+        let again = ground.create(&asked).await.unwrap();
+        assert_eq!(ids(&again.machines), ids(&created.machines));
+        ground
+            .gce
+            .behave(|now| now.full.extend(template.zones.iter().cloned()));
+        let error = ground.create(&batch(&template, 1)).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Capacity);
     });
 }
 

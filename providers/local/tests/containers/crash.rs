@@ -152,7 +152,7 @@ async fn nothing_runs_unknown(ground: &Ground) {
     let listed = ground.list().await;
     for machine in &listed {
         assert!(
-            labels::ALL
+            labels::ALWAYS
                 .iter()
                 .all(|label| machine.labels.contains_key(*label))
         );

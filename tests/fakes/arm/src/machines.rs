@@ -147,7 +147,11 @@ impl World {
         let vm_id = uuid::Uuid::new_v4().to_string();
         set(&mut body, "/properties/vmId", json!(vm_id));
         set(&mut body, STATE, json!("Creating"));
+        let is_full = zones[0]
+            .as_str()
+            .is_some_and(|zone| self.manners.full.contains(zone));
         let has_room = match self.manners.room.get_mut(&size) {
+            _ if is_full => false,
             None => true,
             Some(0) => false,
             Some(left) => {

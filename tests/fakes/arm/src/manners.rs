@@ -20,6 +20,8 @@ pub struct Manners {
     pub hurry: bool,
     /// How many more machines of a size there is room for; sizes without an entry have no limit.
     pub room: BTreeMap<String, u32>,
+    /// Numbers of the zones that have room for no machine.
+    pub full: BTreeSet<String>,
     /// Sizes that the subscription may not have.
     pub unavailable: BTreeSet<String>,
     /// How many cores the subscription may have.
@@ -49,6 +51,7 @@ impl Default for Manners {
             way: Way::default(),
             hurry: true,
             room: BTreeMap::new(),
+            full: BTreeSet::new(),
             unavailable: BTreeSet::new(),
             cores: 100_000,
             throttle_every: BTreeMap::new(),

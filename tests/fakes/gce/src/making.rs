@@ -49,9 +49,12 @@ fn region(zone: &str) -> &str {
 }
 
 impl Cloud {
-    /// Returns how many machines of a type there is room for.
-    fn room(&self, kind: &str) -> Room {
-        let room = self.manners.room.get(kind).copied().unwrap_or(u32::MAX);
+    /// Returns how many machines of a type there is room for in a zone.
+    fn room(&self, zone: &str, kind: &str) -> Room {
+        let room = match self.manners.full.contains(zone) {
+            true => 0,
+            false => self.manners.room.get(kind).copied().unwrap_or(u32::MAX),
+        };
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let quota = self.manners.quota.saturating_sub(self.instances.len());
         Room {
@@ -127,7 +130,7 @@ impl Cloud {
             return Err(Refusal::new(409, "alreadyExists", message));
         }
         let kind = last(&asked.body["machineType"]);
-        let (room, quota) = (self.room(kind), self.manners.quota);
+        let (room, quota) = (self.room(zone, kind), self.manners.quota);
         let target = format!("{ROOT}/projects/{project}/zones/{zone}/instances/{name}");
         // A machine whose operation fails is not there.
         if self.later.is_some() || room.machines == 0 {
@@ -167,7 +170,7 @@ impl Cloud {
         let (free, taken): (Vec<String>, Vec<String>) = names
             .into_iter()
             .partition(|name| !self.is_taken(zone, name));
-        let (room, quota) = (self.room(&kind), self.manners.quota);
+        let (room, quota) = (self.room(zone, &kind), self.manners.quota);
         let most = free.len().min(room.machines);
         let has_failed = self.later.is_some() || most < least;
         let made = if has_failed { 0 } else { most };

@@ -15,6 +15,8 @@ pub struct Manners {
     pub throttle_every: u64,
     /// How many more machines of a type there is room for; any number of those not named.
     pub room: BTreeMap<String, u32>,
+    /// Zones that have room for no machine.
+    pub full: BTreeSet<String>,
     /// How many machines the project may have.
     pub quota: usize,
     /// The limits of a region's other quotas, by metric.
@@ -43,6 +45,7 @@ impl Default for Manners {
             lose_every: 0,
             throttle_every: 0,
             room: BTreeMap::new(),
+            full: BTreeSet::new(),
             quota: 100_000,
             limits: BTreeMap::new(),
             addresses: 262_140,

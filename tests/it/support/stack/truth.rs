@@ -67,7 +67,7 @@ impl World {
                 return Err(format!("two machines are named {}", machine.name));
             }
             let lacks = |label: &&str| machine.labels.get(*label).is_none_or(String::is_empty);
-            let lacking: Vec<_> = labels::ALL.into_iter().filter(lacks).collect();
+            let lacking: Vec<_> = labels::ALWAYS.into_iter().filter(lacks).collect();
             let is_adopted = lacking == [labels::BATCH, labels::USER_DATA];
             if !lacking.is_empty() && !is_adopted {
                 return Err(format!("{} lacks {lacking:?}", machine.name));

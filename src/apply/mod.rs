@@ -56,6 +56,19 @@ pub struct Outcome {
     pub deleted: u32,
     /// Machines changed.
     pub changed: u32,
+    /// Objects of the mesh.
+    pub mesh: MeshOutcome,
+}
+
+/// How many objects of the mesh the steps wrote and deleted that were done; of a step that failed
+/// some may be written, and are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshOutcome {
+    /// Objects written.
+    pub written: u32,
+    /// Objects deleted, without what tokens are bound to: that is in no plan either.
+    pub deleted: u32,
 }
 
 impl Outcome {

@@ -16,6 +16,7 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
         created,
         changed,
         deleted,
+        mesh,
     } = outcome;
     let graph = lower(plan);
     let names: BTreeMap<&str, String> = graph
@@ -53,8 +54,12 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
     } else {
         "Stopped:"
     };
+    let mesh = match plan.context.mesh {
+        Some(_) => format!("; mesh: {} written, {} deleted", mesh.written, mesh.deleted),
+        None => String::new(),
+    };
     let end = format!(
-        "{} {created} created, {changed} changed, {deleted} deleted.\n",
+        "{} {created} created, {changed} changed, {deleted} deleted{mesh}.\n",
         paint(STRONG, end)
     );
     (troubles, end)

@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::journal::Entry;
+use crate::mesh::kubernetes::Refusal;
 use crate::steps::Step;
 
 pub use dispatcher::run;
@@ -92,6 +93,9 @@ pub struct Failure {
     pub created: u32,
     /// What the user can do about it.
     pub hint: Option<String>,
+    /// What others hold of objects of the mesh, of every one that was not written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Refusal>,
 }
 
 /// Why a step was not started.

@@ -18,7 +18,7 @@ use super::wait::{self, Troubles};
 use super::{Failure, MeshOutcome, Progress};
 use crate::journal::Recorded;
 use crate::mesh::objects::Side;
-use crate::mesh::{Backend, Group, MeshError, MeshState, SECRET, objects};
+use crate::mesh::{Backend, Group, KubernetesError, MeshError, MeshState, SECRET, objects};
 use crate::observed::Look;
 use crate::plan::Plan;
 use crate::providers::Connections;
@@ -424,6 +424,10 @@ impl StepError {
             Self::Short { made, .. } => *made,
             Self::Provider(_) | Self::Mesh(_) => 0,
         };
+        let held = match &self {
+            Self::Mesh(MeshError::Kubernetes(KubernetesError::Conflict(held))) => held.clone(),
+            Self::Provider(_) | Self::Short { .. } | Self::Mesh(_) => Vec::new(),
+        };
         let (class, hint, error): (_, _, Box<dyn Error + Send + Sync>) = match self {
             Self::Provider(error) | Self::Short { error, .. } => {
                 (error.class, error.hint.clone(), Box::new(error))
@@ -436,6 +440,7 @@ impl StepError {
             message: chain(error.as_ref()),
             created,
             hint,
+            held,
         }
     }
 }

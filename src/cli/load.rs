@@ -132,6 +132,7 @@ fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagno
         let kind = kinds.get(fleet.template.scope.provider.as_str())?;
         let error = bootstrap::encode(&fleet.user_data, &kind.info().user_data).err()?;
         let mut diagnostic = Diagnostic::error(format!("fleet `{name}`: {error}"))
+            .about(name)
             .with_hint("let the machines fetch what is large: a package, an image, a download");
         diagnostic.place = spec.place(&["fleets", name, "bootstrap"]);
         Some(diagnostic)
@@ -159,6 +160,7 @@ fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagn
         if tokens.in_user_data {
             let text = format!("the tokens of fleet `{name}` are in its machines' user-data");
             let mut diagnostic = Diagnostic::warning(text)
+                .about(name)
                 .with_hint("whoever may read user-data can use a token until it expires");
             diagnostic.place.clone_from(&place);
             found.push(diagnostic);
@@ -166,7 +168,7 @@ fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagn
             let text = format!(
                 "the provider `{provider}` of fleet `{name}` cannot hand a token to its machine alone"
             );
-            let mut diagnostic = Diagnostic::error(text).with_hint(
+            let mut diagnostic = Diagnostic::error(text).about(name).with_hint(
                 "write `identity: {serviceAccountToken: {allowTokenInUserData: true}}` to let it be \
                  in the user-data, or `identity: none`",
             );

@@ -54,7 +54,7 @@ use super::{
 use calls::{PAGE, attempt, each, pages, together};
 use conflict::{conflict, is_conflict};
 
-pub use error::KubernetesError;
+pub use error::{KubernetesError, Refusal};
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use meshvm_provider_api::{Power, Readiness};
 use serde::Serialize;
 
-use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, paint};
+use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, few, paint};
 use crate::desired::Desired;
+use crate::many::alike;
 use crate::mesh::{MACHINE_LABEL, Members, MeshState, Object};
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -191,16 +192,10 @@ pub fn table(status: &Status) -> String {
     let mut text = columns(&rows);
     text.push('\n');
     // Below the table: a long reason would make every line of it long.
-    for machine in status.fleets.values().flat_map(|fleet| &fleet.machines) {
-        if let Readiness::Failed { reason } = &machine.readiness {
-            text.push_str(&trouble(&machine.name, reason));
-        }
-        if let MeshState::Unhealthy { reason } = &machine.mesh {
-            text.push_str(&trouble(&machine.name, reason));
-        }
-    }
-    for name in &status.stale {
-        text.push_str(&trouble(name, "an entry in the mesh without a machine"));
+    for (names, reason) in troubles(status) {
+        let sign = paint(REMOVE, "✗");
+        let names = few(names.into_iter());
+        text.push_str(&format!("{sign} {names}: {reason}\n"));
     }
     text.push_str(&format!(
         "{} in the mesh. {}\n",
@@ -214,8 +209,26 @@ pub fn table(status: &Status) -> String {
     text
 }
 
-fn trouble(name: &str, reason: &str) -> String {
-    format!("{} {name}: {reason}\n", paint(REMOVE, "✗"))
+/// Returns what is wrong, with the names of those with whom it is.
+fn troubles(status: &Status) -> Vec<(Vec<&str>, &str)> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for machine in status.fleets.values().flat_map(|fleet| &fleet.machines) {
+        let name = machine.name.as_str();
+        if let Readiness::Failed { reason } = &machine.readiness {
+            found.push((name, reason));
+        }
+        if let MeshState::Unhealthy { reason } = &machine.mesh {
+            found.push((name, reason));
+        }
+    }
+    let stale = status.stale.iter();
+    found.extend(stale.map(|name| (name.as_str(), "an entry in the mesh without a machine")));
+    let told = alike(found, |(_, reason)| Some(*reason)).into_iter();
+    told.map(|alike| {
+        let reason = alike[0].1;
+        (alike.into_iter().map(|(name, _)| name).collect(), reason)
+    })
+    .collect()
 }
 
 fn mesh(machine: &MachineStatus) -> String {

@@ -12,11 +12,13 @@ use std::time::Duration;
 use kube::client::AuthError;
 use kube::core::Status;
 use meshvm_provider_api::ErrorClass;
+use serde::Serialize;
 use thiserror::Error;
 
 use super::HeldField;
 use super::later::TooLate;
 use super::login::{KubeconfigFault, LoginFault};
+use crate::many::{alike, few};
 use crate::mesh::ObjectRef;
 
 /// What the API server says, with code 500 and no reason, of an object that does not fit its
@@ -173,7 +175,7 @@ pub enum KubernetesError {
         reason: String,
     },
     /// Others hold fields of objects with other values.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
+    #[error("{}", held(.0))]
     Conflict(Vec<Refusal>),
     /// The API server answered without what was asked for.
     #[error("cannot {action}: the answer has no {missing}")]
@@ -186,7 +188,8 @@ pub enum KubernetesError {
 }
 
 /// An object that was not written since others hold fields of it.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[error(
     "{object} has fields that others set: {}",
     fields.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -418,6 +421,25 @@ fn causes<'e>(
             None => error.source(),
         }
     })
+}
+
+/// Says what others hold; of many objects that are alike, of the first.
+fn held(refusals: &[Refusal]) -> String {
+    let told = alike(refusals.iter().collect(), |refusal| {
+        let fields = refusal.fields.iter();
+        let fields: Vec<_> = fields.map(|held| (&held.field, &held.manager)).collect();
+        Some((&refusal.object.kind, fields))
+    });
+    let told = told.into_iter().map(|alike| match &alike[..] {
+        [one, others @ ..] if !others.is_empty() => {
+            let names: Vec<String> = others.iter().map(|r| r.object.to_string()).collect();
+            let names = few(names.iter().map(String::as_str));
+            format!("{one}; so have {} more: {names}", others.len())
+        }
+        [one, ..] => one.to_string(),
+        [] => String::new(),
+    });
+    told.collect::<Vec<_>>().join("; and ")
 }
 
 /// Returns an answer in words.

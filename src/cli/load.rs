@@ -41,6 +41,8 @@ pub struct Loaded {
     pub named: NamedFiles,
     /// What its mesh says of itself, where that was asked.
     pub mesh: Option<MeshRead>,
+    /// That it could not be asked, where that is no reason to stop; told already.
+    pub unread: Option<Diagnostic>,
 }
 
 /// Reads and checks the fleet file, and reads the mesh that it names where `ask` says so.
@@ -60,11 +62,15 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let mut spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let mut context = context(globals, &spec, &base_dir);
-    let mesh = match ask {
-        Ask::Mesh | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
-            mesh::read(&spec, &context).await?
+    let read = match ask {
+        Ask::Mesh | Ask::Status | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
+            mesh::read(&spec, &context).await
         }
-        Ask::Nobody => None,
+        Ask::Nobody => Ok(None),
+    };
+    let (mesh, unread) = match read {
+        Err(error) if ask == Ask::Status => (None, Some(mesh::unread_warning(error))),
+        read => (read?, None),
     };
     if let Some(read) = &mesh {
         context.mesh_read = mesh::reading(&spec, &read.facts);
@@ -81,9 +87,10 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             };
             found.into_iter().map(weaken).collect()
         }
-        (Ask::Mesh, Some(read)) => preflight::skew(&spec, read).into_iter().collect(),
-        (Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
+        (Ask::Mesh | Ask::Status, Some(read)) => preflight::skew(&spec, read).into_iter().collect(),
+        (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
+    found.extend(unread.clone());
     let expanded = expand(&spec, &named, mesh.as_ref());
     if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
         found.extend(mesh::foreign(&spec, &context, desired).await?);
@@ -122,6 +129,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         context,
         named,
         mesh,
+        unread,
     })
 }
 

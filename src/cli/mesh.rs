@@ -12,7 +12,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::istio::Facts;
 use crate::mesh::kubernetes::{MeshRead, Overridden};
 use crate::mesh::{
-    Backend, Cluster, Kubernetes, KubernetesError, Logins, ObjectRef, Target, objects,
+    Backend, Cluster, Kubernetes, KubernetesError, Logins, MeshError, ObjectRef, Target, objects,
 };
 use crate::plan::{Context, MeshReading, Plan};
 use crate::preflight::{self, Intent};
@@ -25,6 +25,8 @@ use crate::spec::model::{KubernetesMesh, Mesh};
 pub enum Ask {
     /// It does: what it shows depends on that.
     Mesh,
+    /// It does, and shows what it can where the mesh cannot be read.
+    Status,
     /// It does, and asks also what would be in the way of whoever applies.
     Obstacles,
     /// It does, and asks also what would be in its own way, if it were to apply.
@@ -136,6 +138,34 @@ pub async fn preflight(
         false => Intent::Look,
     };
     Ok(preflight::check(spec, read, &live, intent))
+}
+
+/// Warns that the mesh of a fleet file was not read, where that is no reason to stop.
+pub fn not_read(spec: &FleetSpec, error: &MeshError) -> Diagnostic {
+    let failure = match error {
+        MeshError::Kubernetes(error) => unread(spec, error),
+        other => CliError {
+            hint: other.hint(),
+            ..CliError::of(other)
+        },
+    };
+    unread_warning(failure)
+}
+
+/// As [`not_read`], of the failure to read it.
+pub fn unread_warning(failure: CliError) -> Diagnostic {
+    let found = failure.diagnostics.into_iter().next();
+    let found = found.unwrap_or_else(|| Diagnostic {
+        hint: failure.hint,
+        ..Diagnostic::error(failure.summary).coded(Code::NotAsked)
+    });
+    let mut said = vec![format!("the mesh was not read: {}", found.summary)];
+    said.extend(failure.causes);
+    let warning = Diagnostic::warning(said.join(": "));
+    Diagnostic {
+        summary: warning.summary,
+        ..found.as_warning()
+    }
 }
 
 /// Returns how the mesh of a fleet file was read, and what was; `None` when it is no cluster.

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mesh::Ask;
+use super::load::{self, Loaded};
+use super::mesh::{self, Ask};
 use super::output::Output;
 use super::progress::Bars;
-use super::{CliError, Exit, Globals, load};
+use super::{CliError, Exit, Globals};
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
-use crate::engine::EngineError;
+use crate::engine::{Engine, EngineError};
 use crate::ledger::Held;
 use crate::mesh::{Backend, Group, Members};
 use crate::observe::ObserveError;
 use crate::plan::Options;
 use crate::providers::Metrics;
 use crate::show;
-use crate::show::status::Status;
+use crate::show::status::{Known, Status};
 
 /// What a pipeline sees.
 #[derive(Serialize)]
@@ -30,7 +31,7 @@ struct Report<'a> {
 }
 
 pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
-    let loaded = load::load(globals, output, Ask::Mesh).await?;
+    let mut loaded = load::load(globals, output, Ask::Status).await?;
     let bars = Bars::new(output);
     let engine = load::engine(
         globals,
@@ -38,10 +39,16 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
         &loaded.desired,
         bars.provider_progress(),
     )?;
-    let desired = loaded.desired.clone();
-    let (plan, observed) = engine.look(loaded.desired, Options::default()).await?;
-    let registered = registered(&desired, engine.mesh.as_deref()).await?;
-    let status = show::status::status(&desired, &observed, &plan, &registered);
+    let status = match look(&engine, &mut loaded, output).await? {
+        Some(status) => status,
+        None => {
+            let unread = loaded.unread.as_ref();
+            let why = unread.map_or("it does not answer", |why| why.summary.as_str());
+            let observed = engine.look_at_clouds(&loaded.desired).await?;
+            let known = Known::Unread { why };
+            show::status::status(&loaded.desired, &observed, &known)
+        }
+    };
     let locked = engine.ledger.held().await?;
     let report = Report {
         status: &status,
@@ -54,14 +61,46 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
         output.note(format!("Locked by {}.", held.holder));
     }
     output.metrics(&report.metrics);
-    Ok(Exit::Done)
+    Ok(match status.mesh_unread {
+        Some(_) => Exit::Failed,
+        None => Exit::Done,
+    })
+}
+
+/// Looks at clouds and mesh; `None` where the mesh cannot be read, which is told then.
+async fn look(
+    engine: &Engine,
+    loaded: &mut Loaded,
+    output: &Output,
+) -> Result<Option<Status>, CliError> {
+    if loaded.unread.is_some() {
+        return Ok(None);
+    }
+    let desired = &loaded.desired;
+    let looked = async {
+        let (plan, observed) = engine.look(desired.clone(), Options::default()).await?;
+        let registered = registered(desired, engine.mesh.as_deref()).await?;
+        let known = Known::All(&plan, &registered);
+        Ok(show::status::status(desired, &observed, &known))
+    };
+    match looked.await {
+        Ok(status) => Ok(Some(status)),
+        Err(EngineError::Observe(ObserveError::Mesh(error))) => {
+            let unread = mesh::not_read(&loaded.spec, &error);
+            output.warnings(std::slice::from_ref(&unread));
+            loaded.spec.warnings.push(unread.clone());
+            loaded.unread = Some(unread);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Returns what the mesh says of fleets whose machines register by themselves.
 async fn registered(
     desired: &Desired,
     mesh: Option<&dyn Backend>,
-) -> Result<BTreeMap<String, Members>, CliError> {
+) -> Result<BTreeMap<String, Members>, ObserveError> {
     let mut registered = BTreeMap::new();
     for (fleet, of_fleet) in &desired.fleets {
         let (Some(side), Some(mesh)) = (of_fleet.side().filter(|s| !s.has_entries()), mesh) else {
@@ -74,8 +113,7 @@ async fn registered(
             by_itself: true,
         };
         let members = mesh.members(&group).await;
-        let failed = |error| EngineError::from(ObserveError::Mesh(error));
-        if let Some(members) = members.map_err(failed)? {
+        if let Some(members) = members.map_err(ObserveError::Mesh)? {
             registered.insert(fleet.clone(), members);
         }
     }

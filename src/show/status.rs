@@ -21,12 +21,14 @@ pub struct Status {
     pub stack: String,
     /// Its fleets, by name.
     pub fleets: BTreeMap<String, FleetStatus>,
-    /// Objects of the mesh that belong to it.
-    pub objects: usize,
+    /// Why the mesh was not read; null when it was.
+    pub mesh_unread: Option<String>,
+    /// Objects of the mesh that belong to it; null when the mesh was not read.
+    pub objects: Option<usize>,
     /// Entries in the mesh whose machines do not exist, by name.
     pub stale: Vec<String>,
-    /// Whether an apply would change anything.
-    pub pending: bool,
+    /// Whether an apply would change anything; null when the mesh was not read.
+    pub pending: Option<bool>,
 }
 
 /// A fleet as it stands.
@@ -57,18 +59,29 @@ pub struct MachineStatus {
     pub address: Option<IpAddr>,
     /// What the mesh knows of it.
     pub mesh: MeshState,
-    /// Whether it is what the file asks for.
-    pub current: bool,
+    /// Whether it is what the file asks for; null when the mesh was not read, since that depends on
+    /// what machines are told of it.
+    pub current: Option<bool>,
 }
 
-/// Puts together what there is to say about a stack; `registered` has what the mesh says of fleets
-/// whose machines register by themselves.
-pub fn status(
-    desired: &Desired,
-    observed: &Observed,
-    plan: &Plan,
-    registered: &BTreeMap<String, Members>,
-) -> Status {
+/// What is known of a stack beside its machines.
+pub enum Known<'a> {
+    /// What an apply would do, and what the mesh says of fleets whose machines register by
+    /// themselves.
+    All(&'a Plan, &'a BTreeMap<String, Members>),
+    /// Nothing: the mesh was not read.
+    Unread {
+        /// Why.
+        why: &'a str,
+    },
+}
+
+/// Puts together what there is to say about a stack.
+pub fn status(desired: &Desired, observed: &Observed, known: &Known<'_>) -> Status {
+    let (plan, registered, unread) = match known {
+        Known::All(plan, registered) => (Some(*plan), Some(*registered), None),
+        Known::Unread { why } => (None, None, Some((*why).to_owned())),
+    };
     let mut fleets: BTreeMap<String, FleetStatus> = desired
         .fleets
         .iter()
@@ -85,11 +98,10 @@ pub fn status(
         .iter()
         .filter_map(|seen| Some((seen.object.label(MACHINE_LABEL)?, &seen.object)))
         .collect();
-    let changing: BTreeSet<&str> = plan
-        .changes()
-        .flat_map(|(_, change)| &change.machines)
-        .map(|machine| machine.name.as_str())
-        .collect();
+    let changing: Option<BTreeSet<&str>> = plan.map(|plan| {
+        let machines = plan.changes().flat_map(|(_, change)| &change.machines);
+        machines.map(|machine| machine.name.as_str()).collect()
+    });
     for seen in &observed.machines {
         let machine = &seen.machine;
         let Some(owned) = seen.ownership() else {
@@ -97,7 +109,7 @@ pub fn status(
         };
         let by_itself = |fleet: &str| {
             let address = machine.address?.to_string();
-            let entry = registered.get(fleet)?.by_address.get(&address)?;
+            let entry = registered?.get(fleet)?.by_address.get(&address)?;
             Some(entry.state.clone())
         };
         let mesh = match entries.get(machine.name.as_str()) {
@@ -123,7 +135,9 @@ pub fn status(
                 readiness: machine.readiness.clone(),
                 address: machine.address,
                 mesh,
-                current: !changing.contains(machine.name.as_str()),
+                current: changing
+                    .as_ref()
+                    .map(|changing| !changing.contains(machine.name.as_str())),
             });
     }
     let machines = || observed.machines.iter().map(|seen| &seen.machine);
@@ -132,29 +146,31 @@ pub fn status(
     let addresses: BTreeSet<String> = machines()
         .filter_map(|machine| Some(machine.address?.to_string()))
         .collect();
-    let by_itself = registered.values().flat_map(|members| &members.by_address);
+    let by_itself = registered.into_iter().flat_map(BTreeMap::values);
+    let by_itself = by_itself.flat_map(|members| &members.by_address);
     let by_itself = by_itself.filter(|(address, _)| !addresses.contains(*address));
     Status {
         stack: desired.stack.clone(),
         fleets,
-        objects: observed.objects.len(),
+        objects: plan.map(|_| observed.objects.len()),
         stale: named
             .chain(by_itself.map(|(_, member)| member.entry.as_str()))
             .map(str::to_owned)
             .collect(),
-        pending: !plan.is_empty(),
+        pending: plan.map(|plan| !plan.is_empty()),
+        mesh_unread: unread,
     }
 }
 
 /// Returns a stack as a table.
-pub fn table(status: &Status) -> String {
+pub fn table(stack: &Status) -> String {
     let mut rows = vec![
         [
             "FLEET", "MACHINE", "ZONE", "STATE", "ADDRESS", "MESH", "SPEC",
         ]
         .map(|h| paint(STRONG, h)),
     ];
-    for (fleet, status) in &status.fleets {
+    for (fleet, status) in &stack.fleets {
         let ready = status.machines.iter().filter(|m| is_ready(m)).count();
         let wanted = status.replicas.map_or("0".to_owned(), |n| n.to_string());
         let first = format!("{fleet} {ready}/{wanted}");
@@ -180,11 +196,14 @@ pub fn table(status: &Status) -> String {
                 machine.zone.clone(),
                 state(machine),
                 machine.address.map_or("-".to_owned(), |a| a.to_string()),
-                mesh(machine),
-                if machine.current {
-                    "current".to_owned()
-                } else {
-                    paint(CHANGE, "to change")
+                match &stack.mesh_unread {
+                    Some(_) => paint(FAINT, "unknown"),
+                    None => mesh(machine),
+                },
+                match machine.current {
+                    Some(true) => "current".to_owned(),
+                    Some(false) => paint(CHANGE, "to change"),
+                    None => paint(FAINT, "unknown"),
                 },
             ]);
         }
@@ -192,20 +211,20 @@ pub fn table(status: &Status) -> String {
     let mut text = columns(&rows);
     text.push('\n');
     // Below the table: a long reason would make every line of it long.
-    for (names, reason) in troubles(status) {
+    for (names, reason) in troubles(stack) {
         let sign = paint(REMOVE, "✗");
         let names = few(names.into_iter());
         text.push_str(&format!("{sign} {names}: {reason}\n"));
     }
-    text.push_str(&format!(
-        "{} in the mesh. {}\n",
-        counted(status.objects as u64, "object"),
-        if status.pending {
-            "Changes are pending: `meshvm plan` shows them."
-        } else {
-            "No changes are pending."
-        }
-    ));
+    if let Some(objects) = stack.objects {
+        let objects = counted(objects as u64, "object");
+        text.push_str(&format!("{objects} in the mesh. "));
+    }
+    text.push_str(match stack.pending {
+        Some(true) => "Changes are pending: `meshvm plan` shows them.\n",
+        Some(false) => "No changes are pending.\n",
+        None => "The mesh was not read, and so it is not known whether changes are pending.\n",
+    });
     text
 }
 

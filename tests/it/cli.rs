@@ -143,7 +143,14 @@ fn every_command_speaks_json() {
     assert_keys(&status, &["status", "locked", "warnings", "metrics"]);
     assert_keys(
         &status["status"],
-        &["stack", "fleets", "objects", "stale", "pending"],
+        &[
+            "stack",
+            "fleets",
+            "meshUnread",
+            "objects",
+            "stale",
+            "pending",
+        ],
     );
     let machine = &status["status"]["fleets"]["web"]["machines"][0];
     let machine_keys = [

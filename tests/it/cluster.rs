@@ -3,6 +3,7 @@
 
 mod answers;
 mod backend;
+mod down;
 pub mod ground;
 mod logins;
 #[cfg(feature = "local")]

@@ -21,7 +21,7 @@ use crate::mesh::Target;
 use crate::mesh::kubernetes::MeshRead;
 use crate::plan::Context;
 use crate::preflight;
-use crate::providers::{self, Connections, Kinds};
+use crate::providers::{self, Connections, Kinds, Metrics};
 use crate::spec::{self, FleetSpec, Inputs, Source};
 
 /// The provider of the simulated cloud.
@@ -62,9 +62,10 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let mut spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let mut context = context(globals, &spec, &base_dir);
+    let calls = &globals.calls;
     let read = match ask {
         Ask::Mesh | Ask::Status | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
-            mesh::read(&spec, &context).await
+            mesh::read(&spec, &context, calls).await
         }
         Ask::Nobody => Ok(None),
     };
@@ -76,10 +77,12 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         context.mesh_read = mesh::reading(&spec, &read.facts);
     }
     let mut found = match (ask, &mesh) {
-        (Ask::Obstacles, Some(read)) => mesh::preflight(&spec, &context, read, false).await?,
-        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true).await?,
+        (Ask::Obstacles, Some(read)) => {
+            mesh::preflight(&spec, &context, read, false, calls).await?
+        }
+        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true, calls).await?,
         (Ask::Advice, Some(read)) => {
-            let found = mesh::preflight(&spec, &context, read, true).await?;
+            let found = mesh::preflight(&spec, &context, read, true, calls).await?;
             // Whoever validates may be another than who applies.
             let weaken = |found: Diagnostic| match found.code {
                 Some(Code::NotAllowed) => found.as_warning(),
@@ -93,7 +96,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     found.extend(unread.clone());
     let expanded = expand(&spec, &named, mesh.as_ref());
     if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
-        found.extend(mesh::foreign(&spec, &context, desired).await?);
+        found.extend(mesh::foreign(&spec, &context, desired, calls).await?);
     }
     if let Some(read) = &mesh {
         found.extend(mesh::overridden(&spec, read));
@@ -204,10 +207,18 @@ pub fn engine(
     Ok(Engine {
         ledger: Ledger::open(&context.ledger, Path::new("/"), &desired.stack)?,
         connections,
-        mesh: mesh::open(context, false),
+        mesh: mesh::open(context, false, &globals.calls),
         context: context.clone(),
         clock: Clock::system(),
     })
+}
+
+/// Returns what clouds and cluster were asked so far.
+pub fn metrics(globals: &Globals, engine: &Engine) -> Metrics {
+    Metrics {
+        cluster: globals.calls.snapshot(),
+        ..engine.connections.metrics()
+    }
 }
 
 fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliError> {

@@ -77,7 +77,7 @@ pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Resul
             write(&folder.join(name), text)?;
         }
         match args.with_token {
-            true => tokens = write_tokens(&loaded, args, folder).await?,
+            true => tokens = write_tokens(globals, &loaded, args, folder).await?,
             false => remove_tokens(&loaded, args, folder)?,
         }
     }
@@ -109,12 +109,13 @@ fn packed(loaded: &load::Loaded, fleet: &str) -> Result<Vec<(String, String)>, C
 
 /// Makes and writes the tokens, and returns how many. They are in no other output: whoever has one can use it.
 async fn write_tokens(
+    globals: &Globals,
     loaded: &load::Loaded,
     args: &RenderArgs,
     folder: &Path,
 ) -> Result<usize, CliError> {
     let mut written = 0;
-    let named = mesh::cluster(&loaded.spec, &loaded.context);
+    let named = mesh::cluster(&loaded.spec, &loaded.context, &globals.calls);
     let (Some(named), Some(tokens)) = (named, loaded.desired.tokens) else {
         return Err(
             CliError::new("there is no cluster that makes tokens for these fleets")

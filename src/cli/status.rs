@@ -54,7 +54,7 @@ pub async fn run(globals: &Globals, output: &Output) -> Result<Exit, CliError> {
         status: &status,
         locked: locked.as_ref(),
         warnings: &loaded.spec.warnings,
-        metrics: engine.connections.metrics(),
+        metrics: load::metrics(globals, &engine),
     };
     output.result(|| show::status::table(&status), &report)?;
     if let Some(held) = &locked {

@@ -27,6 +27,7 @@ mod live;
 mod login;
 mod managers;
 mod members;
+mod meter;
 mod namespaces;
 mod owner;
 mod token;
@@ -60,6 +61,7 @@ pub use fields::{MANAGER, comparable};
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
 pub use login::{KubeconfigFault, LoginFault};
 pub use managers::{HeldField, additions, conflicts};
+pub use meter::{CallMetrics, Calls};
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
@@ -93,6 +95,8 @@ pub struct Logins {
     pub kubeconfigs: Vec<PathBuf>,
     /// Whether fields that others set are taken.
     pub force_conflicts: bool,
+    /// Counts what clusters are asked.
+    pub calls: Calls,
 }
 
 /// A cluster that holds membership.

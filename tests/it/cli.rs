@@ -136,7 +136,7 @@ fn every_command_speaks_json() {
     // A ServiceAccount, a WorkloadGroup, and an entry of each member.
     let written = serde_json::json!({"written": 4, "deleted": 0});
     assert_eq!(applied["outcome"]["mesh"], written);
-    assert_keys(&applied["metrics"], &["operations", "requests"]);
+    assert_keys(&applied["metrics"], &["operations", "requests", "cluster"]);
     let create = &applied["metrics"]["operations"]["sim"]["create"];
     assert_eq!(create["operations"], 2);
     let status = json("status", 0);

@@ -95,6 +95,19 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
         .await
         .exits(0)
         .json();
+    // Whatever part of the command asks: what the mesh is, and what is in it.
+    let cluster = &status["metrics"]["cluster"];
+    for (kind, verb) in [("configmaps", "get"), ("workloadentries", "list")] {
+        let calls = &cluster[kind][verb];
+        assert!(calls["operations"].as_u64() > Some(0), "{kind}: {cluster}");
+        assert_eq!(calls["failed"], 0, "{kind}: {cluster}");
+    }
+    assert!(cluster["workloadentries"].get("patch").is_none());
+    let told = run(&ground, &sandbox, "status -v").await.exits(0).stderr;
+    assert!(
+        told.contains("cluster list workloadentries: 1 call"),
+        "{told}"
+    );
     let machine = &status["status"]["fleets"]["web"]["machines"][0];
     assert_eq!(machine["mesh"]["state"], "healthy");
     let name = machine["name"].as_str().unwrap();

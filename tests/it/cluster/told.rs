@@ -439,4 +439,9 @@ async fn what_others_hold_of_many_entries_is_told_once_to_people_and_whole_to_pr
     let held = &refused["outcome"]["failed"][0]["held"];
     assert_eq!(held.as_array().unwrap().len(), 5, "{held}");
     assert_eq!(held[0]["fields"][0]["field"], ".spec.address");
+    let patched = &refused["metrics"]["cluster"]["workloadentries"]["patch"];
+    assert_eq!(
+        (&patched["operations"], &patched["failed"]),
+        (&5.into(), &5.into())
+    );
 }

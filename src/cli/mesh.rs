@@ -322,6 +322,7 @@ fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
         | KubernetesError::Unreachable { .. }
         | KubernetesError::Unreadable { .. }
         | KubernetesError::Conflict(_)
+        | KubernetesError::NoAccount { .. }
         | KubernetesError::Incomplete { .. } => (Code::NotAsked, ""),
     };
     let mut found = Diagnostic::error(error.to_string()).coded(code);

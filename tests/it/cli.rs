@@ -166,7 +166,7 @@ fn every_command_speaks_json() {
     assert_keys(machine, &machine_keys);
     assert_eq!(json("plan", 0)["pending"], false);
     let rendered = json("render", 0);
-    assert_keys(&rendered, &["folder", "files"]);
+    assert_keys(&rendered, &["folder", "files", "removed"]);
     assert!(
         rendered["files"]["web/user-data"]
             .as_str()

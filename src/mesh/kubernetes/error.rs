@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kube::client::AuthError;
 use kube::core::Status;
-use meshvm_provider_api::ErrorClass;
+use meshvm_provider_api::{ErrorClass, labels};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -166,6 +166,14 @@ pub enum KubernetesError {
         /// The revision, where there is one.
         revision: Option<String>,
     },
+    /// A token was asked for of an account that is not there.
+    #[error("cannot make a token: the ServiceAccount {namespace}/{account} does not exist")]
+    NoAccount {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        account: String,
+    },
     /// A ConfigMap of the control plane cannot be understood.
     #[error("the ConfigMap {config_map} cannot be read: {reason}")]
     Unreadable {
@@ -265,6 +273,7 @@ impl KubernetesError {
             | Self::Client(_)
             | Self::Unreachable { .. }
             | Self::NoControlPlane { .. }
+            | Self::NoAccount { .. }
             | Self::Unreadable { .. }
             | Self::Conflict(_)
             | Self::Incomplete { .. } => None,
@@ -288,7 +297,7 @@ impl KubernetesError {
             Self::TooLate { .. } => ErrorClass::Throttled,
             Self::NoRequest { .. } => ErrorClass::Invalid,
             Self::Unreachable { .. } => ErrorClass::Unavailable,
-            Self::NoControlPlane { .. } => ErrorClass::NotFound,
+            Self::NoControlPlane { .. } | Self::NoAccount { .. } => ErrorClass::NotFound,
             Self::Unreadable { .. } => ErrorClass::Invalid,
             Self::Conflict(_) => ErrorClass::Conflict,
             Self::Incomplete { .. } => ErrorClass::Unrecognized,
@@ -352,6 +361,14 @@ impl KubernetesError {
             Self::NoControlPlane { .. } => {
                 "set `mesh.kubernetes.revision` to one that `istioctl tag list` or `kubectl get \
                  configmaps -n istio-system` shows, and `istioNamespace` where it is another"
+            }
+            Self::NoAccount { namespace, account } => {
+                let label = labels::STACK;
+                return Some(format!(
+                    "`meshvm apply` makes it; to have it before, `kubectl create serviceaccount \
+                     {account} -n {namespace}`, and hand it over with `kubectl label serviceaccount \
+                     {account} -n {namespace} {label}=STACK`"
+                ));
             }
             Self::Incomplete { .. } | Self::Unreadable { .. } => return None,
             Self::Refused { status, .. } if is_foreign(status) => NOT_KUBERNETES,

@@ -10,4 +10,5 @@ mod logins;
 mod machines;
 mod namespaces;
 mod program;
+mod revisions;
 mod told;

@@ -155,7 +155,7 @@ impl Engine {
             mesh_identity: self.mesh_identity().await?,
             ..self.context.clone()
         };
-        let plan = plan::plan(plan::Input {
+        let mut plan = plan::plan(plan::Input {
             id: Uuid::new_v4(),
             now: self.clock.now(),
             context,
@@ -166,6 +166,11 @@ impl Engine {
             interrupted,
             kinds: &kinds,
         })?;
+        let unseen = plan.unseen();
+        if let Some(mesh) = mesh.filter(|_| !unseen.is_empty()) {
+            let found = mesh.unlabelled(self.ledger.stack(), &unseen).await;
+            plan.tell_unlabelled(&found.map_err(ObserveError::Mesh)?);
+        }
         Ok((plan, observed))
     }
 }

@@ -381,6 +381,16 @@ impl Backend for Kubernetes {
         own.await.map(drop)
     }
 
+    async fn unlabelled(
+        &self,
+        stack: &str,
+        objects: &BTreeSet<ObjectRef>,
+    ) -> Result<BTreeSet<ObjectRef>, MeshError> {
+        let let_go = |known: &Known, stack: &str| !known.is_of(stack) && known.is_for(stack);
+        let (found, _) = self.sort_out(stack, objects.iter(), let_go, 0).await?;
+        Ok(found.into_keys().collect())
+    }
+
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
         let references = objects.iter().map(|object| &object.reference);
         let own = self.own(stack, references, Known::is_for, FEW).await?;

@@ -12,3 +12,4 @@ mod namespaces;
 mod program;
 mod revisions;
 mod told;
+mod unlabelled;

@@ -122,7 +122,7 @@ fn named(request: &Request<Body>) -> (String, &'static str) {
     let mut path = request.uri().path().split('/').filter(|p| !p.is_empty());
     // A version follows; and before it, outside the core, a group.
     match path.next() {
-        Some("api") => path.nth(0),
+        Some("api") => path.next(),
         Some("apis") => path.nth(1),
         other => other,
     };

@@ -57,6 +57,9 @@ pub struct Diagnostic {
     pub place: Option<Place>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Which of many it is about, by name: people are told of many that are alike only once.
+    #[serde(skip)]
+    pub about: Option<String>,
 }
 
 impl Diagnostic {
@@ -68,6 +71,7 @@ impl Diagnostic {
             summary: masked(&summary.into()),
             place: None,
             hint: None,
+            about: None,
         }
     }
 
@@ -94,6 +98,12 @@ impl Diagnostic {
     /// Adds where.
     pub fn at(mut self, place: Place) -> Self {
         self.place = Some(place);
+        self
+    }
+
+    /// Adds which of many it is about.
+    pub fn about(mut self, name: impl Into<String>) -> Self {
+        self.about = Some(name.into());
         self
     }
 

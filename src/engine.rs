@@ -6,6 +6,7 @@
 mod adopt;
 mod check;
 mod error;
+mod look;
 mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
-use meshvm_provider_api::{Kind, MachineId, Scope};
+use meshvm_provider_api::{Kind, Scope};
 use uuid::Uuid;
 
 use crate::apply::dispatcher::Settings;
@@ -24,7 +25,7 @@ use crate::desired::Desired;
 use crate::journal::{Entry, Event, Memory, Run, fold};
 use crate::ledger::{Claim, Clock, DEFAULT_TTL, Holder, Lease, Ledger, RunWriter};
 use crate::mesh::Backend;
-use crate::observe::{self, ObserveError};
+use crate::observe::ObserveError;
 use crate::observed::Observed;
 use crate::plan::{self, Applied, Context, Options, Plan};
 use crate::providers::Connections;
@@ -141,33 +142,8 @@ impl Engine {
         if !options.destroy {
             self.resolve(&mut desired).await?;
         }
-        let mut scopes = self.ledger.scopes().await?;
-        scopes.extend(
-            desired
-                .fleets
-                .values()
-                .map(|fleet| fleet.template.scope.clone()),
-        );
-        let mut adopt: BTreeMap<Scope, Vec<MachineId>> = BTreeMap::new();
-        for (machine, fleet) in &options.adopt {
-            if let Some(fleet) = desired.fleets.get(fleet) {
-                let scope = fleet.template.scope.clone();
-                adopt.entry(scope).or_default().push(machine.clone());
-            }
-        }
-        let by_themselves = desired.by_themselves();
-        let namespaces = desired.namespaces();
-        let request = observe::Request {
-            stack: &desired.stack,
-            scopes: &scopes,
-            adopt: &adopt,
-            expected: &memory.expected,
-            begun: &memory.begun,
-            open: &memory.unsettled(),
-            by_themselves: &by_themselves,
-            namespaces: &namespaces,
-        };
-        let observed = observe::observe(&request, &self.connections, self.mesh.as_deref()).await?;
+        let mesh = self.mesh.as_deref();
+        let observed = self.observe(&desired, &options, memory, mesh).await?;
         let applied: Option<Applied> = self.ledger.last_applied().await?;
         let kinds: BTreeMap<&'static str, &dyn Kind> = self
             .connections
@@ -179,7 +155,7 @@ impl Engine {
             mesh_identity: self.mesh_identity().await?,
             ..self.context.clone()
         };
-        let plan = plan::plan(plan::Input {
+        let mut plan = plan::plan(plan::Input {
             id: Uuid::new_v4(),
             now: self.clock.now(),
             context,
@@ -190,6 +166,11 @@ impl Engine {
             interrupted,
             kinds: &kinds,
         })?;
+        let unseen = plan.unseen();
+        if let Some(mesh) = mesh.filter(|_| !unseen.is_empty()) {
+            let found = mesh.unlabelled(self.ledger.stack(), &unseen).await;
+            plan.tell_unlabelled(&found.map_err(ObserveError::Mesh)?);
+        }
         Ok((plan, observed))
     }
 }

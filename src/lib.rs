@@ -32,6 +32,7 @@ pub mod engine;
 pub mod istio;
 pub mod journal;
 pub mod ledger;
+pub mod many;
 pub mod mesh;
 pub mod observe;
 pub mod observed;

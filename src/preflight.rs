@@ -120,12 +120,14 @@ impl Checker<'_> {
             Some(Mesh::Kubernetes(mesh)) => mesh.create_namespaces,
             Some(Mesh::Manifests(_)) | None => false,
         };
+        let about = || format!("`{namespace}` of {}", path.get(1).unwrap_or(&"the mesh"));
         if found.is_none() && !is_made {
             let text = format!("the namespace `{namespace}` does not exist");
             let hint = format!(
                 "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
             );
-            self.add(Code::NoNamespace, Diagnostic::error(text), path, hint);
+            let found = Diagnostic::error(text).about(about());
+            self.add(Code::NoNamespace, found, path, hint);
         }
         if found.is_some_and(|found| found.is_ending) {
             let text = format!("the namespace `{namespace}` is being deleted");
@@ -133,7 +135,8 @@ impl Checker<'_> {
                 "wait until it is gone, and make it anew; `kubectl describe namespace {namespace}` \
                  tells what keeps it"
             );
-            self.add(Code::NamespaceEnds, Diagnostic::error(text), path, hint);
+            let found = Diagnostic::error(text).about(about());
+            self.add(Code::NamespaceEnds, found, path, hint);
         }
         found
     }
@@ -156,7 +159,8 @@ impl Checker<'_> {
                 read.facts.revision.namespace
             );
             let path = ["fleets", name, "membership", "network"];
-            self.add(Code::NoNetwork, Diagnostic::warning(text), &path, hint);
+            let found = Diagnostic::warning(text).about(name);
+            self.add(Code::NoNetwork, found, &path, hint);
         }
         self.ports(name, membership, namespace);
     }
@@ -182,7 +186,9 @@ impl Checker<'_> {
                 );
                 let hint = format!("add `{port}` with its number to the membership's `ports`");
                 let path = ["fleets", fleet, "membership", "ports"];
-                self.add(Code::PortLost, Diagnostic::error(text), &path, hint);
+                let about = format!("`{port}` of {fleet} for `{}`", service.name);
+                let found = Diagnostic::error(text).about(about);
+                self.add(Code::PortLost, found, &path, hint);
             }
         }
     }
@@ -204,7 +210,7 @@ impl Checker<'_> {
                 other.name, entry.name, entry.address
             );
             let hint = "delete the one whose machine is gone".to_owned();
-            let found = Diagnostic::warning(text);
+            let found = Diagnostic::warning(text).about(format!("{name}/{}", entry.name));
             self.add(Code::SameAddress, found, &["fleets"], hint);
         }
     }
@@ -258,6 +264,7 @@ pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[Foreign]) -> Vec<Di
         };
         let mut found = Diagnostic::error(text)
             .coded(Code::Foreign)
+            .about(reference.to_string())
             .with_hint(hint);
         found.place = spec.place(path);
         Some(found)

@@ -14,6 +14,8 @@ use meshvm_provider_sim::{SimCloud, Simulated};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use crate::mesh::kubernetes::CallMetrics;
+
 /// The providers of this build, by name.
 pub type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
 
@@ -58,7 +60,7 @@ pub struct Connections {
     open: Mutex<BTreeMap<Scope, Arc<dyn Provider>>>,
 }
 
-/// What the providers were asked, for people and for pipelines.
+/// What the providers and the cluster were asked, for people and for pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
@@ -66,6 +68,8 @@ pub struct Metrics {
     pub operations: BTreeMap<&'static str, BTreeMap<Operation, OperationMetrics>>,
     /// Requests over the wire, by name.
     pub requests: BTreeMap<&'static str, u64>,
+    /// Calls to the mesh's cluster, by kind and verb.
+    pub cluster: CallMetrics,
 }
 
 impl Connections {
@@ -127,7 +131,7 @@ impl Connections {
         Ok(provider)
     }
 
-    /// Returns what the providers were asked so far.
+    /// Returns what the providers were asked so far, and nothing of the cluster.
     pub fn metrics(&self) -> Metrics {
         Metrics {
             operations: self
@@ -137,6 +141,7 @@ impl Connections {
                 .filter(|(_, operations)| !operations.is_empty())
                 .collect(),
             requests: self.requests.snapshot(),
+            cluster: CallMetrics::new(),
         }
     }
 }

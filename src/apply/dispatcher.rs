@@ -238,6 +238,8 @@ impl Dispatcher<'_> {
 
 fn count(outcome: &mut Outcome, step: &Step, done: &Done) {
     outcome.done += 1;
+    outcome.mesh.written += done.mesh.written;
+    outcome.mesh.deleted += done.mesh.deleted;
     let many = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     match &step.op {
         Op::Create(_) => outcome.created += many(done.made.len()),

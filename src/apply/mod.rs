@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::journal::Entry;
+use crate::mesh::kubernetes::Refusal;
 use crate::steps::Step;
 
 pub use dispatcher::run;
@@ -56,6 +57,19 @@ pub struct Outcome {
     pub deleted: u32,
     /// Machines changed.
     pub changed: u32,
+    /// Objects of the mesh.
+    pub mesh: MeshOutcome,
+}
+
+/// How many objects of the mesh the steps wrote and deleted that were done; of a step that failed
+/// some may be written, and are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshOutcome {
+    /// Objects written.
+    pub written: u32,
+    /// Objects deleted, without what tokens are bound to: that is in no plan either.
+    pub deleted: u32,
 }
 
 impl Outcome {
@@ -79,6 +93,9 @@ pub struct Failure {
     pub created: u32,
     /// What the user can do about it.
     pub hint: Option<String>,
+    /// What others hold of objects of the mesh, of every one that was not written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Refusal>,
 }
 
 /// Why a step was not started.

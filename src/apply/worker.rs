@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::tokens::{self, FleetTokens};
 use super::wait::{self, Troubles};
-use super::{Failure, Progress};
+use super::{Failure, MeshOutcome, Progress};
 use crate::journal::Recorded;
 use crate::mesh::objects::Side;
-use crate::mesh::{Backend, Group, MeshError, MeshState, objects};
+use crate::mesh::{Backend, Group, KubernetesError, MeshError, MeshState, SECRET, objects};
 use crate::observed::Look;
 use crate::plan::Plan;
 use crate::providers::Connections;
@@ -45,6 +45,34 @@ pub struct Worker {
 pub struct Done {
     /// The machines that it made.
     pub made: Vec<Machine>,
+    /// The objects of the mesh that it wrote or deleted.
+    pub mesh: MeshOutcome,
+}
+
+impl Done {
+    fn written(objects: usize) -> Self {
+        let written = u32::try_from(objects).unwrap_or(u32::MAX);
+        let mesh = MeshOutcome {
+            written,
+            deleted: 0,
+        };
+        Self {
+            mesh,
+            ..Self::default()
+        }
+    }
+
+    fn deleted(objects: usize) -> Self {
+        let deleted = u32::try_from(objects).unwrap_or(u32::MAX);
+        let mesh = MeshOutcome {
+            written: 0,
+            deleted,
+        };
+        Self {
+            mesh,
+            ..Self::default()
+        }
+    }
 }
 
 impl Worker {
@@ -197,6 +225,7 @@ impl Worker {
                     .collect();
                 if let Some(mesh) = &self.mesh {
                     mesh.write(stack, &entries).await?;
+                    return Ok(Done::written(entries.len()));
                 }
             }
             Op::Change {
@@ -218,12 +247,15 @@ impl Worker {
             Op::Write { objects } => {
                 if let Some(mesh) = &self.mesh {
                     mesh.write(stack, objects).await?;
+                    return Ok(Done::written(objects.len()));
                 }
             }
             Op::Prune { objects, drain } => {
                 if let Some(mesh) = &self.mesh {
                     mesh.delete(stack, objects).await?;
                     tokio::time::sleep(*drain).await;
+                    let told = objects.iter().filter(|object| object.kind != SECRET);
+                    return Ok(Done::deleted(told.count()));
                 }
             }
         }
@@ -257,6 +289,7 @@ impl Worker {
         match created.shortfall {
             None => Ok(Done {
                 made: created.machines,
+                ..Done::default()
             }),
             // The machines that exist are found by their labels; what waits for the
             // whole batch must not go on with a part of it.
@@ -391,6 +424,10 @@ impl StepError {
             Self::Short { made, .. } => *made,
             Self::Provider(_) | Self::Mesh(_) => 0,
         };
+        let held = match &self {
+            Self::Mesh(MeshError::Kubernetes(KubernetesError::Conflict(held))) => held.clone(),
+            Self::Provider(_) | Self::Short { .. } | Self::Mesh(_) => Vec::new(),
+        };
         let (class, hint, error): (_, _, Box<dyn Error + Send + Sync>) = match self {
             Self::Provider(error) | Self::Short { error, .. } => {
                 (error.class, error.hint.clone(), Box::new(error))
@@ -403,6 +440,7 @@ impl StepError {
             message: chain(error.as_ref()),
             created,
             hint,
+            held,
         }
     }
 }

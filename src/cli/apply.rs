@@ -38,8 +38,14 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         Some(path) => {
             let plan = read(path)?;
             check_simulated(globals, &plan)?;
-            mesh::may(&plan.context, &plan.desired, plan.options.destroy).await?;
-            mesh::still(&plan).await?;
+            mesh::may(
+                &plan.context,
+                &plan.desired,
+                plan.options.destroy,
+                &globals.calls,
+            )
+            .await?;
+            mesh::still(&plan, &globals.calls).await?;
             Origin::Saved(Box::new(plan))
         }
         None => {

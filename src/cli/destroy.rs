@@ -22,7 +22,7 @@ pub struct DestroyArgs {
 
 pub async fn run(globals: &Globals, args: &DestroyArgs, output: &Output) -> Result<Exit, CliError> {
     let loaded = load::load(globals, output, Ask::Nobody).await?;
-    mesh::may(&loaded.context, &loaded.desired, true).await?;
+    mesh::may(&loaded.context, &loaded.desired, true, &globals.calls).await?;
     let options = Options {
         targets: args.target.iter().cloned().collect(),
         destroy: true,

@@ -21,7 +21,7 @@ use crate::mesh::Target;
 use crate::mesh::kubernetes::MeshRead;
 use crate::plan::Context;
 use crate::preflight;
-use crate::providers::{self, Connections, Kinds};
+use crate::providers::{self, Connections, Kinds, Metrics};
 use crate::spec::{self, FleetSpec, Inputs, Source};
 
 /// The provider of the simulated cloud.
@@ -41,6 +41,8 @@ pub struct Loaded {
     pub named: NamedFiles,
     /// What its mesh says of itself, where that was asked.
     pub mesh: Option<MeshRead>,
+    /// That it could not be asked, where that is no reason to stop; told already.
+    pub unread: Option<Diagnostic>,
 }
 
 /// Reads and checks the fleet file, and reads the mesh that it names where `ask` says so.
@@ -60,20 +62,27 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let mut spec = spec::parse(&inputs, &pure).map_err(CliError::input)?;
     let named = named_files(&spec, &base_dir).map_err(CliError::input)?;
     let mut context = context(globals, &spec, &base_dir);
-    let mesh = match ask {
-        Ask::Mesh | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
-            mesh::read(&spec, &context).await?
+    let calls = &globals.calls;
+    let read = match ask {
+        Ask::Mesh | Ask::Status | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
+            mesh::read(&spec, &context, calls).await
         }
-        Ask::Nobody => None,
+        Ask::Nobody => Ok(None),
+    };
+    let (mesh, unread) = match read {
+        Err(error) if ask == Ask::Status => (None, Some(mesh::unread_warning(error))),
+        read => (read?, None),
     };
     if let Some(read) = &mesh {
         context.mesh_read = mesh::reading(&spec, &read.facts);
     }
     let mut found = match (ask, &mesh) {
-        (Ask::Obstacles, Some(read)) => mesh::preflight(&spec, &context, read, false).await?,
-        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true).await?,
+        (Ask::Obstacles, Some(read)) => {
+            mesh::preflight(&spec, &context, read, false, calls).await?
+        }
+        (Ask::Preflight, Some(read)) => mesh::preflight(&spec, &context, read, true, calls).await?,
         (Ask::Advice, Some(read)) => {
-            let found = mesh::preflight(&spec, &context, read, true).await?;
+            let found = mesh::preflight(&spec, &context, read, true, calls).await?;
             // Whoever validates may be another than who applies.
             let weaken = |found: Diagnostic| match found.code {
                 Some(Code::NotAllowed) => found.as_warning(),
@@ -81,12 +90,13 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             };
             found.into_iter().map(weaken).collect()
         }
-        (Ask::Mesh, Some(read)) => preflight::skew(&spec, read).into_iter().collect(),
-        (Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Mesh | Ask::Nobody, _) => Vec::new(),
+        (Ask::Mesh | Ask::Status, Some(read)) => preflight::skew(&spec, read).into_iter().collect(),
+        (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
+    found.extend(unread.clone());
     let expanded = expand(&spec, &named, mesh.as_ref());
     if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
-        found.extend(mesh::foreign(&spec, &context, desired).await?);
+        found.extend(mesh::foreign(&spec, &context, desired, calls).await?);
     }
     if let Some(read) = &mesh {
         found.extend(mesh::overridden(&spec, read));
@@ -122,6 +132,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         context,
         named,
         mesh,
+        unread,
     })
 }
 
@@ -132,6 +143,7 @@ fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagno
         let kind = kinds.get(fleet.template.scope.provider.as_str())?;
         let error = bootstrap::encode(&fleet.user_data, &kind.info().user_data).err()?;
         let mut diagnostic = Diagnostic::error(format!("fleet `{name}`: {error}"))
+            .about(name)
             .with_hint("let the machines fetch what is large: a package, an image, a download");
         diagnostic.place = spec.place(&["fleets", name, "bootstrap"]);
         Some(diagnostic)
@@ -159,6 +171,7 @@ fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagn
         if tokens.in_user_data {
             let text = format!("the tokens of fleet `{name}` are in its machines' user-data");
             let mut diagnostic = Diagnostic::warning(text)
+                .about(name)
                 .with_hint("whoever may read user-data can use a token until it expires");
             diagnostic.place.clone_from(&place);
             found.push(diagnostic);
@@ -166,7 +179,7 @@ fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagn
             let text = format!(
                 "the provider `{provider}` of fleet `{name}` cannot hand a token to its machine alone"
             );
-            let mut diagnostic = Diagnostic::error(text).with_hint(
+            let mut diagnostic = Diagnostic::error(text).about(name).with_hint(
                 "write `identity: {serviceAccountToken: {allowTokenInUserData: true}}` to let it be \
                  in the user-data, or `identity: none`",
             );
@@ -194,10 +207,18 @@ pub fn engine(
     Ok(Engine {
         ledger: Ledger::open(&context.ledger, Path::new("/"), &desired.stack)?,
         connections,
-        mesh: mesh::open(context, false),
+        mesh: mesh::open(context, false, &globals.calls),
         context: context.clone(),
         clock: Clock::system(),
     })
+}
+
+/// Returns what clouds and cluster were asked so far.
+pub fn metrics(globals: &Globals, engine: &Engine) -> Metrics {
+    Metrics {
+        cluster: globals.calls.snapshot(),
+        ..engine.connections.metrics()
+    }
 }
 
 fn connected_kinds(context: &Context, desired: &Desired) -> Result<Kinds, CliError> {

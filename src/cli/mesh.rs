@@ -10,9 +10,9 @@ use meshvm_provider_api::labels::Hash;
 use crate::desired::{Desired, Tokens};
 use crate::diag::{Code, Diagnostic};
 use crate::istio::Facts;
-use crate::mesh::kubernetes::{MeshRead, Overridden};
+use crate::mesh::kubernetes::{Calls, MeshRead, Overridden};
 use crate::mesh::{
-    Backend, Cluster, Kubernetes, KubernetesError, Logins, ObjectRef, Target, objects,
+    Backend, Cluster, Kubernetes, KubernetesError, Logins, MeshError, ObjectRef, Target, objects,
 };
 use crate::plan::{Context, MeshReading, Plan};
 use crate::preflight::{self, Intent};
@@ -25,6 +25,8 @@ use crate::spec::model::{KubernetesMesh, Mesh};
 pub enum Ask {
     /// It does: what it shows depends on that.
     Mesh,
+    /// It does, and shows what it can where the mesh cannot be read.
+    Status,
     /// It does, and asks also what would be in the way of whoever applies.
     Obstacles,
     /// It does, and asks also what would be in its own way, if it were to apply.
@@ -67,14 +69,18 @@ fn absolute(base_dir: &Path, path: &str) -> PathBuf {
 }
 
 /// Opens the mesh of a plan; with `force_conflicts`, fields that others set are taken.
-pub fn open(context: &Context, force_conflicts: bool) -> Option<Arc<dyn Backend>> {
+pub fn open(context: &Context, force_conflicts: bool, calls: &Calls) -> Option<Arc<dyn Backend>> {
     let target = context.mesh.as_ref()?;
-    Some(target.open(&logins(force_conflicts)))
+    let logins = Logins {
+        force_conflicts,
+        ..logins(calls)
+    };
+    Some(target.open(&logins))
 }
 
 /// Returns how this user logs in to clusters, as kubectl finds it out
 /// (<https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>).
-fn logins(force_conflicts: bool) -> Logins {
+fn logins(calls: &Calls) -> Logins {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let kubeconfigs = match set("KUBECONFIG") {
         Some(paths) => std::env::split_paths(&paths).collect(),
@@ -85,7 +91,8 @@ fn logins(force_conflicts: bool) -> Logins {
     };
     Logins {
         kubeconfigs,
-        force_conflicts,
+        force_conflicts: false,
+        calls: calls.clone(),
     }
 }
 
@@ -98,10 +105,10 @@ pub struct Named<'a> {
 }
 
 /// Returns the cluster of a fleet file; `None` when its mesh is no cluster, or is simulated.
-pub fn cluster<'a>(spec: &'a FleetSpec, context: &Context) -> Option<Named<'a>> {
+pub fn cluster<'a>(spec: &'a FleetSpec, context: &Context, calls: &Calls) -> Option<Named<'a>> {
     match (spec.mesh.as_ref()?, context.mesh.as_ref()?) {
         (Mesh::Kubernetes(settings), Target::Kubernetes(cluster)) => Some(Named {
-            cluster: Kubernetes::new(cluster.clone(), logins(false)),
+            cluster: Kubernetes::new(cluster.clone(), logins(calls)),
             settings,
         }),
         (Mesh::Kubernetes(_) | Mesh::Manifests(_), _) => None,
@@ -109,8 +116,12 @@ pub fn cluster<'a>(spec: &'a FleetSpec, context: &Context) -> Option<Named<'a>> 
 }
 
 /// Reads the mesh of a fleet file; `None` when it is no cluster.
-pub async fn read(spec: &FleetSpec, context: &Context) -> Result<Option<MeshRead>, CliError> {
-    let Some(named) = cluster(spec, context) else {
+pub async fn read(
+    spec: &FleetSpec,
+    context: &Context,
+    calls: &Calls,
+) -> Result<Option<MeshRead>, CliError> {
+    let Some(named) = cluster(spec, context, calls) else {
         return Ok(None);
     };
     let namespaces = memberships(spec);
@@ -124,8 +135,9 @@ pub async fn preflight(
     context: &Context,
     read: &MeshRead,
     applies: bool,
+    calls: &Calls,
 ) -> Result<Vec<Diagnostic>, CliError> {
-    let Some(named) = cluster(spec, context) else {
+    let Some(named) = cluster(spec, context, calls) else {
         return Ok(Vec::new());
     };
     let istio = read.facts.revision.namespace.as_str();
@@ -136,6 +148,34 @@ pub async fn preflight(
         false => Intent::Look,
     };
     Ok(preflight::check(spec, read, &live, intent))
+}
+
+/// Warns that the mesh of a fleet file was not read, where that is no reason to stop.
+pub fn not_read(spec: &FleetSpec, error: &MeshError) -> Diagnostic {
+    let failure = match error {
+        MeshError::Kubernetes(error) => unread(spec, error),
+        other => CliError {
+            hint: other.hint(),
+            ..CliError::of(other)
+        },
+    };
+    unread_warning(failure)
+}
+
+/// As [`not_read`], of the failure to read it.
+pub fn unread_warning(failure: CliError) -> Diagnostic {
+    let found = failure.diagnostics.into_iter().next();
+    let found = found.unwrap_or_else(|| Diagnostic {
+        hint: failure.hint,
+        ..Diagnostic::error(failure.summary).coded(Code::NotAsked)
+    });
+    let mut said = vec![format!("the mesh was not read: {}", found.summary)];
+    said.extend(failure.causes);
+    let warning = Diagnostic::warning(said.join(": "));
+    Diagnostic {
+        summary: warning.summary,
+        ..found.as_warning()
+    }
 }
 
 /// Returns how the mesh of a fleet file was read, and what was; `None` when it is no cluster.
@@ -159,13 +199,13 @@ fn hashed(facts: &Facts) -> BTreeMap<String, Hash> {
 }
 
 /// Refuses a saved plan when the mesh is not any more what its machines would be told.
-pub async fn still(plan: &Plan) -> Result<(), CliError> {
+pub async fn still(plan: &Plan, calls: &Calls) -> Result<(), CliError> {
     let (Some(Target::Kubernetes(cluster)), Some(reading)) =
         (&plan.context.mesh, &plan.context.mesh_read)
     else {
         return Ok(());
     };
-    let cluster = Kubernetes::new(cluster.clone(), logins(false));
+    let cluster = Kubernetes::new(cluster.clone(), logins(calls));
     let namespaces = reading.namespaces.iter().map(String::as_str).collect();
     let read = cluster.read_mesh(&reading.settings, &namespaces).await;
     let facts = hashed(&read.map_err(|error| failed(&error))?.facts);
@@ -190,8 +230,9 @@ pub async fn foreign(
     spec: &FleetSpec,
     context: &Context,
     desired: &Desired,
+    calls: &Calls,
 ) -> Result<Vec<Diagnostic>, CliError> {
-    let Some(named) = cluster(spec, context) else {
+    let Some(named) = cluster(spec, context, calls) else {
         return Ok(Vec::new());
     };
     let sides = desired.fleets.iter();
@@ -221,12 +262,17 @@ fn intent(destroys: bool, tokens: Option<Tokens>) -> Intent {
 /// Checks that this user may apply a plan in the namespaces of a stack's fleets, or destroy what is
 /// there. Before a saved plan and a destroy nothing else is looked for: of the one it was when it
 /// was saved, and nothing is in the way of the other.
-pub async fn may(context: &Context, desired: &Desired, destroys: bool) -> Result<(), CliError> {
+pub async fn may(
+    context: &Context,
+    desired: &Desired,
+    destroys: bool,
+    calls: &Calls,
+) -> Result<(), CliError> {
     let Some(Target::Kubernetes(cluster)) = &context.mesh else {
         return Ok(());
     };
     let namespaces = desired.namespaces();
-    let cluster = Kubernetes::new(cluster.clone(), logins(false));
+    let cluster = Kubernetes::new(cluster.clone(), logins(calls));
     let rules = cluster.rules_in(&namespaces).await;
     let rules = rules.map_err(|error| failed(&error))?;
     let found = preflight::rights(&rules, intent(destroys, desired.tokens));
@@ -275,6 +321,7 @@ fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
         | KubernetesError::Unreachable { .. }
         | KubernetesError::Unreadable { .. }
         | KubernetesError::Conflict(_)
+        | KubernetesError::NoAccount { .. }
         | KubernetesError::Incomplete { .. } => (Code::NotAsked, ""),
     };
     let mut found = Diagnostic::error(error.to_string()).coded(code);

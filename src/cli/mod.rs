@@ -28,6 +28,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::mesh::kubernetes::Calls;
+
 pub use error::CliError;
 pub use exit::Exit;
 use output::Output;
@@ -73,7 +75,7 @@ struct Globals {
         default_value_t = Color::Auto
     )]
     color: Color,
-    /// Also print what was asked of the providers
+    /// Also print what was asked of the providers and of the cluster
     #[arg(short, long, global = true)]
     verbose: bool,
     /// Use a simulated cloud, mesh folder and ledger under .meshvm/simulated
@@ -88,6 +90,9 @@ struct Globals {
         hide_env_values = true
     )]
     data_dir: Option<PathBuf>,
+    /// Counts what clusters are asked, by whichever part of a command.
+    #[arg(skip)]
+    calls: Calls,
 }
 
 impl Globals {

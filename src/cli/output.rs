@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 use anstream::ColorChoice;
+use meshvm_provider_api::layers::OperationMetrics;
 use serde::Serialize;
 
 use super::{CliError, Color, Format};
@@ -136,23 +137,31 @@ impl Output {
         self.text(&end)
     }
 
-    /// Tells what the providers were asked, when the user wants to know.
+    /// Tells what the providers and the cluster were asked, when the user wants to know.
     pub fn metrics(&self, metrics: &Metrics) {
         if !self.verbose || !self.is_human() {
             return;
         }
+        let tell = |what: String, m: &OperationMetrics| {
+            let retries: u64 = m.retries.values().sum();
+            let text = format!(
+                "{what}: {}, {} failed, {}, {} ms in all, {} ms the longest",
+                counted(m.operations, "call"),
+                m.failed,
+                counted(retries, "retry"),
+                m.total_micros / 1000,
+                m.longest_micros / 1000
+            );
+            anstream::eprintln!("{}", paint(FAINT, text));
+        };
         for (provider, operations) in &metrics.operations {
             for (operation, m) in operations {
-                let retries: u64 = m.retries.values().sum();
-                let text = format!(
-                    "{provider} {operation}: {}, {} failed, {}, {} ms in all, {} ms the longest",
-                    counted(m.operations, "call"),
-                    m.failed,
-                    counted(retries, "retry"),
-                    m.total_micros / 1000,
-                    m.longest_micros / 1000
-                );
-                anstream::eprintln!("{}", paint(FAINT, text));
+                tell(format!("{provider} {operation}"), m);
+            }
+        }
+        for (kind, verbs) in &metrics.cluster {
+            for (verb, m) in verbs {
+                tell(format!("cluster {verb} {kind}"), m);
             }
         }
         for (request, count) in &metrics.requests {

@@ -73,7 +73,7 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
         plan: &plan,
         pending,
         warnings: &loaded.spec.warnings,
-        metrics: engine.connections.metrics(),
+        metrics: load::metrics(globals, &engine),
     };
     output.result(|| show::plan::plan(&plan), &report)?;
     if let Some(path) = &args.out {

@@ -182,7 +182,7 @@ pub async fn run(
     };
     let bars = Bars::new(output);
     let mut engine = load::engine(globals, context, desired, bars.provider_progress())?;
-    engine.mesh = mesh::open(context, how.force_conflicts);
+    engine.mesh = mesh::open(context, how.force_conflicts, &globals.calls);
     let mut hold = engine.hold(holder(command)).await?;
     for settled in hold.settled() {
         output.note(format!(
@@ -207,7 +207,7 @@ pub async fn run(
         }
     };
     let (shown, outcome) = carry_out(hold, plan, how, bars).await?;
-    let metrics = engine.connections.metrics();
+    let metrics = load::metrics(globals, &engine);
     output.metrics(&metrics);
     if !output.is_human() {
         let report = Report {

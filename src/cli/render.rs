@@ -1,10 +1,12 @@
 //! `meshvm render`: every file that would be generated, printed or written.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::mesh::Ask;
@@ -13,7 +15,8 @@ use super::{CliError, Exit, Globals, load, mesh};
 use crate::bootstrap::TOKEN_FILE;
 use crate::desired::generated;
 use crate::mesh::{manifests, objects};
-use crate::show::{STRONG, counted, paint};
+use crate::show::{STRONG, counted, few, paint};
+use folder::{Folder, Stale};
 
 #[derive(Clone, Debug, Args)]
 pub struct RenderArgs {
@@ -35,6 +38,8 @@ struct Rendered<'a> {
     folder: Option<&'a Path>,
     /// The files, by name.
     files: &'a BTreeMap<String, String>,
+    /// Files of earlier renderings that were removed, by name.
+    removed: &'a [String],
 }
 
 pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Result<Exit, CliError> {
@@ -71,29 +76,30 @@ pub async fn run(globals: &Globals, args: &RenderArgs, output: &Output) -> Resul
             );
         }
     }
-    let mut tokens = 0;
-    if let Some(folder) = &args.out {
-        for (name, text) in &files {
-            write(&folder.join(name), text)?;
-        }
-        match args.with_token {
-            true => tokens = write_tokens(&loaded, args, folder).await?,
-            false => remove_tokens(&loaded, args, folder)?,
-        }
-    }
+    let tokens = match args.with_token {
+        true => tokens(globals, &loaded, args).await?,
+        false => BTreeMap::new(),
+    };
+    let stale = match &args.out {
+        Some(folder) => Folder::new(folder, stack).put(&files, &tokens, &args.target)?,
+        None => Stale::default(),
+    };
     let rendered = Rendered {
         folder: args.out.as_deref(),
         files: &files,
+        removed: &stale.removed,
     };
     let text = || match &args.out {
-        Some(folder) => format!(
-            "{} written to {}.\n",
-            counted((files.len() + tokens) as u64, "file"),
-            folder.display()
-        ),
+        Some(folder) => written(folder, files.len() + tokens.len(), &stale.removed),
         None => print(&files),
     };
     output.result(text, &rendered)?;
+    if !stale.changed.is_empty() {
+        output.note(format!(
+            "Not rendered any more, and left, since somebody changed it: {}.",
+            few(stale.changed.iter().map(String::as_str))
+        ));
+    }
     Ok(Exit::Done)
 }
 
@@ -107,20 +113,20 @@ fn packed(loaded: &load::Loaded, fleet: &str) -> Result<Vec<(String, String)>, C
         .map_err(|problem| CliError::input(vec![*problem]))
 }
 
-/// Makes and writes the tokens, and returns how many. They are in no other output: whoever has one can use it.
-async fn write_tokens(
+/// Makes the tokens, by the names of their files. They are in no output: whoever has one can use it.
+async fn tokens(
+    globals: &Globals,
     loaded: &load::Loaded,
     args: &RenderArgs,
-    folder: &Path,
-) -> Result<usize, CliError> {
-    let mut written = 0;
-    let named = mesh::cluster(&loaded.spec, &loaded.context);
+) -> Result<BTreeMap<String, SecretString>, CliError> {
+    let named = mesh::cluster(&loaded.spec, &loaded.context, &globals.calls);
     let (Some(named), Some(tokens)) = (named, loaded.desired.tokens) else {
         return Err(
             CliError::new("there is no cluster that makes tokens for these fleets")
                 .with_hint("add `mesh: {kubernetes: {}}` and a sidecar, or leave --with-token out"),
         );
     };
+    let mut made = BTreeMap::new();
     for (fleet, desired) in &loaded.desired.fleets {
         let Some(membership) = &desired.membership else {
             continue;
@@ -139,46 +145,23 @@ async fn write_tokens(
             failure.hint = error.hint();
             failure
         })?;
-        write(&folder.join(fleet).join(TOKEN_FILE), token.expose_secret())?;
-        written += 1;
+        made.insert(format!("{fleet}/{TOKEN_FILE}"), token);
     }
-    Ok(written)
+    Ok(made)
 }
 
-/// Removes the tokens of an earlier rendering: they are of other files than those that were written.
-fn remove_tokens(loaded: &load::Loaded, args: &RenderArgs, folder: &Path) -> Result<(), CliError> {
-    for fleet in loaded.desired.fleets.keys() {
-        if !args.target.is_empty() && !args.target.contains(fleet) {
-            continue;
-        }
-        let path = folder.join(fleet).join(TOKEN_FILE);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                let mut failure = CliError::new(format!("cannot remove {}", path.display()));
-                failure.causes.push(error.to_string());
-                return Err(failure);
-            }
-            Ok(()) | Err(_) => {}
-        }
+/// Says how many files were written, and removed.
+fn written(folder: &Path, count: usize, removed: &[String]) -> String {
+    let mut text = format!(
+        "{} written to {}.\n",
+        counted(count as u64, "file"),
+        folder.display()
+    );
+    if !removed.is_empty() {
+        let names = few(removed.iter().map(String::as_str));
+        text.push_str(&format!("Removed, since rendered no more: {names}.\n"));
     }
-    Ok(())
-}
-
-/// Writes a file that nobody else can read.
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let written = made.and_then(|()| {
-        // In one move: what stands there keeps neither its mode nor, as a link, its target.
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        file.persist(path).map(drop).map_err(|error| error.error)
-    });
-    written.map_err(|error| {
-        let mut failure = CliError::new(format!("cannot write {}", path.display()));
-        failure.causes.push(error.to_string());
-        failure
-    })
+    text
 }
 
 fn print(files: &BTreeMap<String, String>) -> String {

@@ -100,7 +100,7 @@ fn problem(spec: &FleetSpec, fleet: &str, error: &FilesError) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!(
         "the machines of fleet `{fleet}` could not join: {error}"
     ));
-    let mut diagnostic = diagnostic.with_hint(hint);
+    let mut diagnostic = diagnostic.about(fleet).with_hint(hint);
     diagnostic.code = code;
     match spec.place(path) {
         Some(place) => diagnostic.at(place),

@@ -27,6 +27,7 @@ mod live;
 mod login;
 mod managers;
 mod members;
+mod meter;
 mod namespaces;
 mod owner;
 mod token;
@@ -54,12 +55,13 @@ use super::{
 use calls::{PAGE, attempt, each, pages, together};
 use conflict::{conflict, is_conflict};
 
-pub use error::KubernetesError;
+pub use error::{KubernetesError, Refusal};
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
 pub use login::{KubeconfigFault, LoginFault};
 pub use managers::{HeldField, additions, conflicts};
+pub use meter::{CallMetrics, Calls};
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
@@ -93,6 +95,8 @@ pub struct Logins {
     pub kubeconfigs: Vec<PathBuf>,
     /// Whether fields that others set are taken.
     pub force_conflicts: bool,
+    /// Counts what clusters are asked.
+    pub calls: Calls,
 }
 
 /// A cluster that holds membership.
@@ -378,6 +382,16 @@ impl Backend for Kubernetes {
         // Who only plans may list, and not get.
         let own = self.own(stack, references, Known::is_for, 0);
         own.await.map(drop)
+    }
+
+    async fn unlabelled(
+        &self,
+        stack: &str,
+        objects: &BTreeSet<ObjectRef>,
+    ) -> Result<BTreeSet<ObjectRef>, MeshError> {
+        let let_go = |known: &Known, stack: &str| !known.is_of(stack) && known.is_for(stack);
+        let (found, _) = self.sort_out(stack, objects.iter(), let_go, 0).await?;
+        Ok(found.into_keys().collect())
     }
 
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {

@@ -225,6 +225,19 @@ pub trait Backend: Send + Sync {
     /// [`MeshError::Foreign`] when one exists and is not the stack's.
     async fn check(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError>;
 
+    /// Returns which of some objects are there without any stack's label, and may be taken back; what
+    /// may not is refused by [`Backend::check`].
+    ///
+    /// # Errors
+    /// When the mesh cannot be read.
+    async fn unlabelled(
+        &self,
+        _stack: &str,
+        _objects: &BTreeSet<ObjectRef>,
+    ) -> Result<BTreeSet<ObjectRef>, MeshError> {
+        Ok(BTreeSet::new())
+    }
+
     /// Writes objects, each whole. Safe to repeat.
     ///
     /// # Errors

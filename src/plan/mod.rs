@@ -18,6 +18,7 @@ pub mod policy;
 mod registered;
 mod spread;
 mod tokens;
+mod unlabelled;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use meshvm_provider_api::labels::Hash;
+use meshvm_provider_api::labels::{self, Hash};
 use meshvm_provider_api::{Difference, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -232,6 +233,8 @@ pub enum Reason {
     FleetRemoved,
     /// Machines that were there are gone.
     Missing,
+    /// The object is there, without the label by which it is the stack's.
+    Unlabelled,
     /// There are more machines than were asked for.
     Surplus,
     /// There are more machines than were asked for, and a run was interrupted that made some.
@@ -279,6 +282,7 @@ impl Reason {
     pub fn is_drift(&self) -> bool {
         match self {
             Self::Missing
+            | Self::Unlabelled
             | Self::Surplus
             | Self::Drifted
             | Self::Stopped
@@ -312,6 +316,11 @@ impl fmt::Display for Reason {
             Self::FileChanged => f.write_str("changed in the file"),
             Self::FleetRemoved => f.write_str("not in the file any more"),
             Self::Missing => f.write_str("gone"),
+            Self::Unlabelled => write!(
+                f,
+                "is there without the label {}; an apply takes it back",
+                labels::STACK
+            ),
             Self::Surplus => f.write_str("more than asked for"),
             Self::Interrupted => f.write_str("left by an interrupted run"),
             Self::Drifted => f.write_str("changed outside meshvm"),

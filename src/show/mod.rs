@@ -10,6 +10,8 @@ pub mod status;
 
 use anstyle::{AnsiColor, Style};
 
+pub use crate::many::few;
+
 /// For what comes.
 pub const ADD: Style = AnsiColor::Green.on_default();
 /// For what changes.
@@ -38,15 +40,4 @@ pub fn counted(count: impl Into<u64>, noun: &str) -> String {
         Some(stem) => format!("{count} {stem}ies"),
         None => format!("{count} {noun}s"),
     }
-}
-
-/// Joins the first few names of many.
-pub fn few<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    const MOST: usize = 6;
-    let more = names.len().saturating_sub(MOST);
-    let mut text = names.take(MOST).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{HINT, REMOVE, STRONG, counted, few, paint};
 use crate::apply::Outcome;
+use crate::many::alike;
 use crate::plan::Plan;
 use crate::steps::{Op, lower};
 
@@ -16,6 +17,7 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
         created,
         changed,
         deleted,
+        mesh,
     } = outcome;
     let graph = lower(plan);
     let names: BTreeMap<&str, String> = graph
@@ -25,27 +27,21 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
         .collect();
     let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let mut troubles = String::new();
-    for failure in failed {
+    // The steps of a fleet fail by the hundred, and for one reason.
+    let told = alike(failed.iter().collect(), |failure| {
+        Some((&failure.message, &failure.hint))
+    });
+    for alike in told {
+        let failure = alike[0];
         let sign = paint(REMOVE.bold(), "Error:");
-        let what = paint(STRONG, name(&failure.step));
+        let what = paint(STRONG, times(alike.iter().map(|f| name(&f.step))));
         troubles.push_str(&format!("{sign} {what}: {}\n", failure.message));
         if let Some(hint) = &failure.hint {
             troubles.push_str(&format!("  {} {hint}\n", paint(HINT, "hint:")));
         }
     }
     if !skipped.is_empty() {
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for id in skipped.keys() {
-            *counts.entry(name(id)).or_default() += 1;
-        }
-        let skipped: Vec<String> = counts
-            .into_iter()
-            .map(|(name, count)| match count {
-                1 => name,
-                _ => format!("{name} ({count} times)"),
-            })
-            .collect();
-        let skipped = few(skipped.iter().map(String::as_str));
+        let skipped = times(skipped.keys().map(|id| name(id)));
         troubles.push_str(&format!("Not started: {skipped}.\n"));
     }
     let end = if outcome.is_complete() {
@@ -53,11 +49,31 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> (String, String) {
     } else {
         "Stopped:"
     };
+    let mesh = match plan.context.mesh {
+        Some(_) => format!("; mesh: {} written, {} deleted", mesh.written, mesh.deleted),
+        None => String::new(),
+    };
     let end = format!(
-        "{} {created} created, {changed} changed, {deleted} deleted.\n",
+        "{} {created} created, {changed} changed, {deleted} deleted{mesh}.\n",
         paint(STRONG, end)
     );
     (troubles, end)
+}
+
+/// Joins the first few names of many, and says of each how often it is there.
+fn times(names: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let told: Vec<String> = counts
+        .into_iter()
+        .map(|(name, count)| match count {
+            1 => name,
+            _ => format!("{name} ({count} times)"),
+        })
+        .collect();
+    few(told.iter().map(String::as_str))
 }
 
 /// Says what a step does, in a few words.

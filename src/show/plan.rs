@@ -1,15 +1,15 @@
 //! A plan as text: only what changes, and why.
 
+mod mesh;
+
 use std::collections::BTreeMap;
 
 use meshvm_provider_api::Difference;
 
 use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, few, paint};
-use crate::desired::DesiredFleet;
-use crate::plan::{
-    Action, Drift, FieldChange, MachineChange, ObjectAction, ObjectChange, Plan, Reason, Waiting,
-};
-use crate::steps::routing;
+use crate::many::alike;
+use crate::plan::{Action, Drift, FieldChange, MachineChange, ObjectAction, Plan, Reason, Waiting};
+use mesh::{mesh, new_entries};
 
 /// Returns a plan as text.
 pub fn plan(plan: &Plan) -> String {
@@ -65,47 +65,73 @@ fn drift(out: &mut Text, plan: &Plan) {
     let sign = paint(CHANGE, "!");
     // Entries come by the hundred, and say no more than their machines do.
     let mut entries: BTreeMap<&Reason, Vec<&str>> = BTreeMap::new();
-    let mut left: Vec<&str> = Vec::new();
-    for Drift {
-        subject,
-        reason,
-        count,
-        machines,
-        differences,
-    } in &plan.drift
-    {
+    let is_fleet = |drift: &Drift| {
+        let subject = &drift.subject;
+        plan.desired.fleets.contains_key(subject) || plan.fleets.contains_key(subject)
+    };
+    let told = alike(plan.drift.iter().collect(), |drift| {
+        let kind = drift.subject.split(' ').next().unwrap_or_default();
+        (!is_fleet(drift)).then(|| (kind, &drift.reason, names_of(&drift.differences)))
+    });
+    for group in told {
+        let Drift {
+            subject,
+            reason,
+            count,
+            machines,
+            differences,
+        } = group[0];
         let names = || machines.iter().map(String::as_str);
-        let is_fleet =
-            plan.desired.fleets.contains_key(subject) || plan.fleets.contains_key(subject);
-        let what = if !is_fleet {
-            subject.clone()
-        } else if machines.is_empty() {
-            format!("fleet {subject}: {}", counted(*count, "machine"))
-        } else {
-            format!("fleet {subject}: {}", few(names()))
+        let what = match (is_fleet(group[0]), machines.is_empty()) {
+            (true, true) => format!("fleet {subject}: {}", counted(*count, "machine")),
+            (true, false) => format!("fleet {subject}: {}", few(names())),
+            (false, false) if differences.is_empty() => {
+                let machines = group.iter().flat_map(|drift| &drift.machines);
+                entries
+                    .entry(reason)
+                    .or_default()
+                    .extend(machines.map(String::as_str));
+                continue;
+            }
+            (false, _) => of_one_kind(group.iter().map(|drift| drift.subject.as_str())),
         };
-        if !is_fleet && !machines.is_empty() && differences.is_empty() {
-            entries.entry(reason).or_default().extend(names());
-            continue;
-        }
-        if *reason == Reason::Left {
-            left.push(subject);
-            continue;
-        }
-        out.line(1, format!("{sign} {what} {reason}"));
-        for change in differences {
-            field(out, 3, change);
-        }
-    }
-    if !left.is_empty() {
-        let entries = few(left.into_iter());
-        out.line(1, format!("{sign} {entries} {}", Reason::Left));
+        let have = if group.len() > 1 { "each " } else { "" };
+        out.line(1, format!("{sign} {what} {have}{reason}"));
+        let all: Vec<&[FieldChange]> = group.iter().map(|d| d.differences.as_slice()).collect();
+        fields(out, 3, &all);
     }
     for (reason, machines) in entries {
         let machines = few(machines.into_iter());
         out.line(1, format!("{sign} WorkloadEntry of {machines}: {reason}"));
     }
     out.blank();
+}
+
+/// Joins the first few of many objects of one kind, which is said once.
+fn of_one_kind<'a>(objects: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let objects = objects.enumerate();
+    few(objects.map(|(index, object)| match object.split_once(' ') {
+        Some((_, name)) if index > 0 => name,
+        Some(_) | None => object,
+    }))
+}
+
+/// Returns the fields that change: what is alike in objects that come by the hundred.
+fn names_of(changes: &[FieldChange]) -> Vec<&str> {
+    changes.iter().map(|change| change.field.as_str()).collect()
+}
+
+/// Tells how the same fields change in one object or in many; of many, with the values of the first.
+fn fields(out: &mut Text, indent: usize, of_each: &[&[FieldChange]]) {
+    let Some((first, others)) = of_each.split_first() else {
+        return;
+    };
+    for (index, change) in first.iter().enumerate() {
+        let other = others
+            .iter()
+            .filter(|changes| changes.get(index) != Some(change));
+        field(out, indent, change, other.count());
+    }
 }
 
 fn waiting(out: &mut Text, plan: &Plan) {
@@ -180,7 +206,7 @@ fn machines(out: &mut Text, plan: &Plan, fleet: &str, change: &MachineChange) {
     };
     out.line(1, format!("{text} {why}"));
     for difference in &change.differences {
-        field(out, 3, &shown(difference));
+        field(out, 3, &shown(difference), 0);
     }
     if change.action == Action::Create && change.reason == Reason::NewFleet {
         let attributes = plan
@@ -216,116 +242,30 @@ fn shown(difference: &Difference) -> FieldChange {
     }
 }
 
-fn field(out: &mut Text, indent: usize, change: &FieldChange) {
+/// Tells how a field changes, and in how many objects it does so with other values.
+fn field(out: &mut Text, indent: usize, change: &FieldChange, others: usize) {
     let FieldChange {
         field,
         before,
         after,
     } = change;
-    out.line(
-        indent,
-        match (before, after) {
-            (None, Some(after)) => format!("{} {field}: {after}", paint(ADD, "+")),
-            (Some(before), None) => format!("{} {field}: {before}", paint(REMOVE, "-")),
-            (Some(before), Some(after)) => {
-                format!("{} {field}: {before} -> {after}", paint(CHANGE, "~"))
-            }
-            (None, None) => field.clone(),
-        },
-    );
-}
-
-fn mesh(out: &mut Text, plan: &Plan) {
-    let Some(target) = &plan.context.mesh else {
-        return;
+    let text = match (before, after) {
+        (None, Some(after)) => format!("{} {field}: {after}", paint(ADD, "+")),
+        (Some(before), None) => format!("{} {field}: {before}", paint(REMOVE, "-")),
+        (Some(before), Some(after)) => {
+            format!("{} {field}: {before} -> {after}", paint(CHANGE, "~"))
+        }
+        (None, None) => field.clone(),
     };
-    let entries = new_entries(plan);
-    if plan.objects.is_empty() && entries.is_empty() {
-        return;
-    }
-    out.line(
-        0,
-        format!("{}: {}", paint(STRONG, "mesh"), paint(FAINT, target)),
-    );
-    for namespace in &plan.namespaces {
-        let why = paint(FAINT, format!("({})", Reason::Absent));
-        let sign = sign(ObjectAction::Create);
-        out.line(1, format!("{sign} Namespace {namespace} {why}"));
-    }
-    // Entries come by the hundred, and say no more than their machines do.
-    let mut grouped: BTreeMap<(ObjectAction, &Reason), Vec<&str>> = BTreeMap::new();
-    for change in &plan.objects {
-        match &change.machine {
-            Some(machine) if change.differences.is_empty() => grouped
-                .entry((change.action, &change.reason))
-                .or_default()
-                .push(machine),
-            Some(_) | None => object(out, plan, change),
-        }
-    }
-    for ((action, reason), machines) in grouped {
-        let text = format!("WorkloadEntry of {}", few(machines.iter().copied()));
-        let why = paint(FAINT, format!("({reason})"));
-        out.line(1, format!("{} {text} {why}", sign(action)));
-    }
-    for (fleet, count) in entries {
-        let entries = if count == 1 {
-            "WorkloadEntry"
-        } else {
-            "WorkloadEntries"
-        };
-        let note = paint(FAINT, "(address known after apply)");
-        out.line(
-            1,
-            format!(
-                "{} {count} {entries} of fleet {fleet} {note}",
-                paint(ADD, "+")
-            ),
-        );
-    }
-    out.blank();
+    out.line(indent, text + &otherwise(others));
 }
 
-fn object(out: &mut Text, plan: &Plan, change: &ObjectChange) {
-    let why = paint(FAINT, format!("({})", change.reason));
-    out.line(
-        1,
-        format!("{} {} {why}", sign(change.action), change.reference),
-    );
-    for change in &change.differences {
-        field(out, 3, change);
+/// Says in how many objects it is the same with other values.
+fn otherwise(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        _ => paint(FAINT, format!(" (in {others} others with other values)")),
     }
-    let sign = paint(CHANGE, "!");
-    for held in &change.conflicts {
-        out.line(3, format!("{sign} {held}: only with --force-conflicts"));
-    }
-    if routing::leaves_behind(plan, change) {
-        let when = "when the first new machines are there, and those of before take no traffic from then on";
-        out.line(3, format!("{sign} {when}"));
-    }
-}
-
-fn sign(action: ObjectAction) -> String {
-    match action {
-        ObjectAction::Create => paint(ADD, "+"),
-        ObjectAction::Update => paint(CHANGE, "~"),
-        ObjectAction::Delete => paint(REMOVE, "-"),
-        ObjectAction::Release => format!("{} let go", paint(CHANGE, "→")),
-    }
-}
-
-/// Returns how many entries will be written for machines that do not exist yet, by fleet.
-fn new_entries(plan: &Plan) -> BTreeMap<&str, u32> {
-    let mut entries: BTreeMap<&str, u32> = BTreeMap::new();
-    for (fleet, change) in plan.changes() {
-        let desired = plan.desired.fleets.get(fleet);
-        let made: u32 = change.zones.values().sum();
-        let side = desired.and_then(DesiredFleet::side);
-        if made > 0 && side.is_some_and(|side| side.has_entries()) {
-            *entries.entry(fleet).or_default() += made;
-        }
-    }
-    entries
 }
 
 /// Returns the last line: how much of what.

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use meshvm_provider_api::{Power, Readiness};
 use serde::Serialize;
 
-use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, paint};
+use super::{ADD, CHANGE, FAINT, REMOVE, STRONG, counted, few, paint};
 use crate::desired::Desired;
+use crate::many::alike;
 use crate::mesh::{MACHINE_LABEL, MeshState, Object};
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -20,12 +21,14 @@ pub struct Status {
     pub stack: String,
     /// Its fleets, by name.
     pub fleets: BTreeMap<String, FleetStatus>,
-    /// Objects of the mesh that belong to it.
-    pub objects: usize,
+    /// Why the mesh was not read; null when it was.
+    pub mesh_unread: Option<String>,
+    /// Objects of the mesh that belong to it; null when the mesh was not read.
+    pub objects: Option<usize>,
     /// Entries in the mesh whose machines do not exist, by name.
     pub stale: Vec<String>,
-    /// Whether an apply would change anything.
-    pub pending: bool,
+    /// Whether an apply would change anything; null when the mesh was not read.
+    pub pending: Option<bool>,
 }
 
 /// A fleet as it stands.
@@ -58,20 +61,36 @@ pub struct MachineStatus {
     pub address: Option<IpAddr>,
     /// What the mesh knows of it.
     pub mesh: MeshState,
-    /// Whether it is what the file asks for.
-    pub current: bool,
+    /// Whether it is what the file asks for; null when the mesh was not read, since that depends on
+    /// what machines are told of it.
+    pub current: Option<bool>,
+}
+
+/// What is known of a stack beside its machines.
+pub enum Known<'a> {
+    /// What an apply would do.
+    All(&'a Plan),
+    /// Nothing: the mesh was not read.
+    Unread {
+        /// Why.
+        why: &'a str,
+    },
 }
 
 /// Puts together what there is to say about a stack.
-pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
+pub fn status(desired: &Desired, observed: &Observed, known: &Known<'_>) -> Status {
     let registered = &observed.registered;
+    let (plan, unread) = match known {
+        Known::All(plan) => (Some(*plan), None),
+        Known::Unread { why } => (None, Some((*why).to_owned())),
+    };
     let mut fleets: BTreeMap<String, FleetStatus> = desired
         .fleets
         .iter()
         .map(|(name, fleet)| {
             let status = FleetStatus {
                 replicas: Some(fleet.replicas),
-                in_mesh: plan.context.mesh.is_some() && fleet.side().is_some(),
+                in_mesh: plan.is_some_and(|it| it.context.mesh.is_some()) && fleet.side().is_some(),
                 machines: Vec::new(),
             };
             (name.clone(), status)
@@ -82,11 +101,10 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
         .iter()
         .filter_map(|seen| Some((seen.object.label(MACHINE_LABEL)?, &seen.object)))
         .collect();
-    let changing: BTreeSet<&str> = plan
-        .changes()
-        .flat_map(|(_, change)| &change.machines)
-        .map(|machine| machine.name.as_str())
-        .collect();
+    let changing: Option<BTreeSet<&str>> = plan.map(|plan| {
+        let machines = plan.changes().flat_map(|(_, change)| &change.machines);
+        machines.map(|machine| machine.name.as_str()).collect()
+    });
     for seen in &observed.machines {
         let machine = &seen.machine;
         let Some(owned) = seen.ownership() else {
@@ -119,7 +137,9 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
                 readiness: machine.readiness.clone(),
                 address: machine.address,
                 mesh,
-                current: !changing.contains(machine.name.as_str()),
+                current: changing
+                    .as_ref()
+                    .map(|changing| !changing.contains(machine.name.as_str())),
             });
     }
     let machines = || observed.machines.iter().map(|seen| &seen.machine);
@@ -128,29 +148,31 @@ pub fn status(desired: &Desired, observed: &Observed, plan: &Plan) -> Status {
     let addresses: BTreeSet<String> = machines()
         .filter_map(|machine| Some(machine.address?.to_string()))
         .collect();
-    let by_itself = registered.values().flat_map(|members| &members.by_address);
+    let by_itself = registered.values();
+    let by_itself = by_itself.flat_map(|members| &members.by_address);
     let by_itself = by_itself.filter(|(address, _)| !addresses.contains(*address));
     Status {
         stack: desired.stack.clone(),
         fleets,
-        objects: observed.objects.len(),
+        objects: plan.map(|_| observed.objects.len()),
         stale: named
             .chain(by_itself.map(|(_, member)| member.entry.reference.name.as_str()))
             .map(str::to_owned)
             .collect(),
-        pending: !plan.is_empty(),
+        pending: plan.map(|plan| !plan.is_empty()),
+        mesh_unread: unread,
     }
 }
 
 /// Returns a stack as a table.
-pub fn table(status: &Status) -> String {
+pub fn table(stack: &Status) -> String {
     let mut rows = vec![
         [
             "FLEET", "MACHINE", "ZONE", "STATE", "ADDRESS", "MESH", "SPEC",
         ]
         .map(|h| paint(STRONG, h)),
     ];
-    for (fleet, status) in &status.fleets {
+    for (fleet, status) in &stack.fleets {
         let ready = status.machines.iter().filter(|m| is_ready(m)).count();
         let wanted = status.replicas.map_or("0".to_owned(), |n| n.to_string());
         let first = format!("{fleet} {ready}/{wanted}");
@@ -176,11 +198,14 @@ pub fn table(status: &Status) -> String {
                 machine.zone.clone(),
                 state(machine),
                 machine.address.map_or("-".to_owned(), |a| a.to_string()),
-                mesh(machine),
-                if machine.current {
-                    "current".to_owned()
-                } else {
-                    paint(CHANGE, "to change")
+                match &stack.mesh_unread {
+                    Some(_) => paint(FAINT, "unknown"),
+                    None => mesh(machine),
+                },
+                match machine.current {
+                    Some(true) => "current".to_owned(),
+                    Some(false) => paint(CHANGE, "to change"),
+                    None => paint(FAINT, "unknown"),
                 },
             ]);
         }
@@ -188,37 +213,49 @@ pub fn table(status: &Status) -> String {
     let mut text = columns(&rows);
     text.push('\n');
     // Below the table: a long reason would make every line of it long.
+    for (names, reason) in troubles(stack) {
+        let sign = paint(REMOVE, "✗");
+        let names = few(names.into_iter());
+        text.push_str(&format!("{sign} {names}: {reason}\n"));
+    }
+    if let Some(objects) = stack.objects {
+        let objects = counted(objects as u64, "object");
+        text.push_str(&format!("{objects} in the mesh. "));
+    }
+    text.push_str(match stack.pending {
+        Some(true) => "Changes are pending: `meshvm plan` shows them.\n",
+        Some(false) => "No changes are pending.\n",
+        None => "The mesh was not read, and so it is not known whether changes are pending.\n",
+    });
+    text
+}
+
+/// Returns what is wrong, with the names of those with whom it is.
+fn troubles(status: &Status) -> Vec<(Vec<&str>, &str)> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
     for fleet in status.fleets.values() {
         for machine in &fleet.machines {
+            let name = machine.name.as_str();
             if let Readiness::Failed { reason } = &machine.readiness {
-                text.push_str(&trouble(&machine.name, reason));
+                found.push((name, reason));
             }
             // One that is not up yet need not be known.
             let is_late = fleet.in_mesh && is_ready(machine);
             if let Some(reason) = machine.mesh.trouble()
                 && (is_late || machine.mesh != MeshState::Unknown)
             {
-                text.push_str(&trouble(&machine.name, reason));
+                found.push((name, reason));
             }
         }
     }
-    for name in &status.stale {
-        text.push_str(&trouble(name, "an entry in the mesh without a machine"));
-    }
-    text.push_str(&format!(
-        "{} in the mesh. {}\n",
-        counted(status.objects as u64, "object"),
-        if status.pending {
-            "Changes are pending: `meshvm plan` shows them."
-        } else {
-            "No changes are pending."
-        }
-    ));
-    text
-}
-
-fn trouble(name: &str, reason: &str) -> String {
-    format!("{} {name}: {reason}\n", paint(REMOVE, "✗"))
+    let stale = status.stale.iter();
+    found.extend(stale.map(|name| (name.as_str(), "an entry in the mesh without a machine")));
+    let told = alike(found, |(_, reason)| Some(*reason)).into_iter();
+    told.map(|alike| {
+        let reason = alike[0].1;
+        (alike.into_iter().map(|(name, _)| name).collect(), reason)
+    })
+    .collect()
 }
 
 fn mesh(machine: &MachineStatus) -> String {

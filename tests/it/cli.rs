@@ -126,19 +126,31 @@ fn every_command_speaks_json() {
     assert_keys(&plan["plan"], &plan_keys);
     assert_eq!(plan["pending"], true);
     let run_keys = ["plan", "outcome", "warnings", "metrics"];
-    let outcome_keys = ["done", "failed", "skipped", "created", "deleted", "changed"];
+    let outcome_keys = [
+        "done", "failed", "skipped", "created", "deleted", "changed", "mesh",
+    ];
     let applied = json("apply -y", 0);
     assert_keys(&applied, &run_keys);
     assert_keys(&applied["outcome"], &outcome_keys);
     assert_eq!(applied["outcome"]["created"], 3);
-    assert_keys(&applied["metrics"], &["operations", "requests"]);
+    // A ServiceAccount, a WorkloadGroup, and an entry of each member.
+    let written = serde_json::json!({"written": 4, "deleted": 0});
+    assert_eq!(applied["outcome"]["mesh"], written);
+    assert_keys(&applied["metrics"], &["operations", "requests", "cluster"]);
     let create = &applied["metrics"]["operations"]["sim"]["create"];
     assert_eq!(create["operations"], 2);
     let status = json("status", 0);
     assert_keys(&status, &["status", "locked", "warnings", "metrics"]);
     assert_keys(
         &status["status"],
-        &["stack", "fleets", "objects", "stale", "pending"],
+        &[
+            "stack",
+            "fleets",
+            "meshUnread",
+            "objects",
+            "stale",
+            "pending",
+        ],
     );
     let machine = &status["status"]["fleets"]["web"]["machines"][0];
     let machine_keys = [
@@ -154,7 +166,7 @@ fn every_command_speaks_json() {
     assert_keys(machine, &machine_keys);
     assert_eq!(json("plan", 0)["pending"], false);
     let rendered = json("render", 0);
-    assert_keys(&rendered, &["folder", "files"]);
+    assert_keys(&rendered, &["folder", "files", "removed"]);
     assert!(
         rendered["files"]["web/user-data"]
             .as_str()
@@ -189,6 +201,7 @@ fn every_command_speaks_json() {
     let destroyed = json("destroy -y --allow-protected", 0);
     assert_keys(&destroyed, &run_keys);
     assert_eq!(destroyed["outcome"]["deleted"], 3);
+    assert_eq!(destroyed["outcome"]["mesh"]["deleted"], 4);
 
     let error = json("plan -f nothing.yaml", 1);
     assert_keys(&error, &["error"]);

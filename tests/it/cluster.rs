@@ -3,10 +3,13 @@
 
 mod answers;
 mod backend;
+mod down;
 pub mod ground;
 mod logins;
 #[cfg(feature = "local")]
 mod machines;
 mod namespaces;
 mod program;
+mod revisions;
 mod told;
+mod unlabelled;

@@ -77,6 +77,7 @@ plans!(
     forget,
     image_replaced,
     interrupted_rollout,
+    many_entries,
     many_machines,
     membership_changed,
     membership_moved,

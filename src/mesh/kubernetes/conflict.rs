@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::error::Refusal;
-use super::{HeldField, KubernetesError, fields, managers};
+use super::{HeldField, KubernetesError, Refusal, fields, managers};
 use crate::mesh::Object;
 
 /// Returns whether an apply was refused since others hold fields with other values.

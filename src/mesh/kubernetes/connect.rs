@@ -62,7 +62,8 @@ pub(super) async fn connect(cluster: &Cluster, logins: &Logins) -> Result<Client
     })?;
     let client = builder
         .with_layer(&BufferLayer::new(QUEUE))
-        .with_layer(&RetryLayer::new(Later::new()))
+        .with_layer(&RetryLayer::new(Later::new(logins.calls.clone())))
+        .with_layer(&logins.calls)
         .build();
     Ok(client)
 }

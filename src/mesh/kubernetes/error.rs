@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use kube::client::AuthError;
 use kube::core::Status;
-use meshvm_provider_api::ErrorClass;
+use meshvm_provider_api::{ErrorClass, labels};
+use serde::Serialize;
 use thiserror::Error;
 
 use super::HeldField;
 use super::later::TooLate;
 use super::login::{KubeconfigFault, LoginFault};
+use crate::many::{alike, few};
 use crate::mesh::ObjectRef;
 
 /// What the API server says, with code 500 and no reason, of an object that does not fit its
@@ -164,6 +166,14 @@ pub enum KubernetesError {
         /// The revision, where there is one.
         revision: Option<String>,
     },
+    /// A token was asked for of an account that is not there.
+    #[error("cannot make a token: the ServiceAccount {namespace}/{account} does not exist")]
+    NoAccount {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        account: String,
+    },
     /// A ConfigMap of the control plane cannot be understood.
     #[error("the ConfigMap {config_map} cannot be read: {reason}")]
     Unreadable {
@@ -173,7 +183,7 @@ pub enum KubernetesError {
         reason: String,
     },
     /// Others hold fields of objects with other values.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
+    #[error("{}", held(.0))]
     Conflict(Vec<Refusal>),
     /// The API server answered without what was asked for.
     #[error("cannot {action}: the answer has no {missing}")]
@@ -186,7 +196,8 @@ pub enum KubernetesError {
 }
 
 /// An object that was not written since others hold fields of it.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[error(
     "{object} has fields that others set: {}",
     fields.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -262,6 +273,7 @@ impl KubernetesError {
             | Self::Client(_)
             | Self::Unreachable { .. }
             | Self::NoControlPlane { .. }
+            | Self::NoAccount { .. }
             | Self::Unreadable { .. }
             | Self::Conflict(_)
             | Self::Incomplete { .. } => None,
@@ -285,7 +297,7 @@ impl KubernetesError {
             Self::TooLate { .. } => ErrorClass::Throttled,
             Self::NoRequest { .. } => ErrorClass::Invalid,
             Self::Unreachable { .. } => ErrorClass::Unavailable,
-            Self::NoControlPlane { .. } => ErrorClass::NotFound,
+            Self::NoControlPlane { .. } | Self::NoAccount { .. } => ErrorClass::NotFound,
             Self::Unreadable { .. } => ErrorClass::Invalid,
             Self::Conflict(_) => ErrorClass::Conflict,
             Self::Incomplete { .. } => ErrorClass::Unrecognized,
@@ -349,6 +361,14 @@ impl KubernetesError {
             Self::NoControlPlane { .. } => {
                 "set `mesh.kubernetes.revision` to one that `istioctl tag list` or `kubectl get \
                  configmaps -n istio-system` shows, and `istioNamespace` where it is another"
+            }
+            Self::NoAccount { namespace, account } => {
+                let label = labels::STACK;
+                return Some(format!(
+                    "`meshvm apply` makes it; to have it before, `kubectl create serviceaccount \
+                     {account} -n {namespace}`, and hand it over with `kubectl label serviceaccount \
+                     {account} -n {namespace} {label}=STACK`"
+                ));
             }
             Self::Incomplete { .. } | Self::Unreadable { .. } => return None,
             Self::Refused { status, .. } if is_foreign(status) => NOT_KUBERNETES,
@@ -418,6 +438,25 @@ fn causes<'e>(
             None => error.source(),
         }
     })
+}
+
+/// Says what others hold; of many objects that are alike, of the first.
+fn held(refusals: &[Refusal]) -> String {
+    let told = alike(refusals.iter().collect(), |refusal| {
+        let fields = refusal.fields.iter();
+        let fields: Vec<_> = fields.map(|held| (&held.field, &held.manager)).collect();
+        Some((&refusal.object.kind, fields))
+    });
+    let told = told.into_iter().map(|alike| match &alike[..] {
+        [one, others @ ..] if !others.is_empty() => {
+            let names: Vec<String> = others.iter().map(|r| r.object.to_string()).collect();
+            let names = few(names.iter().map(String::as_str));
+            format!("{one}; so have {} more: {names}", others.len())
+        }
+        [one, ..] => one.to_string(),
+        [] => String::new(),
+    });
+    told.collect::<Vec<_>>().join("; and ")
 }
 
 /// Returns an answer in words.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep};
 use tower::BoxError;
 use tower::retry::Policy;
 
-use super::KubernetesError;
+use super::{Calls, KubernetesError};
 
 /// The codes that mean later, and that [`Later`] waits for.
 const LATER: [u16; 3] = [429, 503, 504];
@@ -40,14 +40,17 @@ pub(super) struct Later {
     policy: RetryPolicy,
     /// When it is not sent again any more; from its first answer on.
     until: Option<Instant>,
+    calls: Calls,
 }
 
 impl Later {
-    pub(super) fn new() -> Self {
+    /// Prepares to, and counts how often.
+    pub(super) fn new(calls: Calls) -> Self {
         let policy = RetryPolicy::new(FIRST_PAUSE, LONGEST_PAUSE, MOST_RETRIES, true);
         Self {
             policy: policy.unwrap_or_else(|_| RetryPolicy::default()),
             until: None,
+            calls,
         }
     }
 }
@@ -71,6 +74,8 @@ impl<T> Policy<Request<Body>, Response<T>, BoxError> for Later {
         let pause = self.policy.retry(request, result)?;
         let until = *self.until.get_or_insert(now + LONGEST);
         if pause.deadline() <= until {
+            let answer = result.as_ref().ok().map(Response::status);
+            self.calls.retried(request, answer);
             return Some(pause);
         }
         if let Ok(response) = result {
@@ -103,6 +108,14 @@ mod tests {
     /// Asks a server that answers so, and returns how that ended, after how many requests and after
     /// how long.
     async fn asked(code: u16, after: Option<&'static str>) -> (KubernetesError, u32, Duration) {
+        metered(code, after, &Calls::default()).await
+    }
+
+    async fn metered(
+        code: u16,
+        after: Option<&'static str>,
+        calls: &Calls,
+    ) -> (KubernetesError, u32, Duration) {
         let count = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&count);
         let server = tower::service_fn(move |_: Request<Body>| {
@@ -115,8 +128,9 @@ mod tests {
             async move { answer.map_err(BoxError::from) }
         });
         let server = ServiceBuilder::new()
+            .layer(calls)
+            .layer(RetryLayer::new(Later::new(calls.clone())))
             .layer(BufferLayer::new(1))
-            .layer(RetryLayer::new(Later::new()))
             .service(server);
         let api: Api<Namespace> = Api::all(Client::new(server, "default"));
         let begun = Instant::now();
@@ -134,6 +148,23 @@ mod tests {
         }
         let (error, requests, _) = asked(500, None).await;
         assert_eq!((error.code(), requests), (Some(500), 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_counted_with_their_retries() {
+        for (code, class) in [(429, "throttled"), (503, "unavailable")] {
+            let calls = Calls::default();
+            metered(code, None, &calls).await;
+            let measured = calls.snapshot();
+            let get = &measured["namespaces"]["get"];
+            assert_eq!((get.operations, get.failed), (1, 1));
+            assert_eq!(get.retries[class], u64::from(MOST_RETRIES));
+            assert!(get.longest_micros > 1_000_000);
+        }
+        let calls = Calls::default();
+        metered(404, None, &calls).await;
+        let get = &calls.snapshot()["namespaces"]["get"];
+        assert_eq!((get.operations, get.failed), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,7 +48,14 @@ impl Kubernetes {
         let made = attempt(&action, || {
             api.create_token_request(account, &how, &request)
         })
-        .await?;
+        .await
+        .map_err(|error| match is_without_account(&error) {
+            true => KubernetesError::NoAccount {
+                namespace: namespace.to_owned(),
+                account: account.to_owned(),
+            },
+            false => error,
+        })?;
         match made.status.map(|status| status.token) {
             Some(token) if !token.is_empty() => Ok(token.into()),
             Some(_) | None => Err(KubernetesError::Incomplete {
@@ -118,6 +125,17 @@ impl Kubernetes {
             Err(error) if error.code() == Some(404) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Returns whether the account is what is not there; it may be what the token is bound to.
+fn is_without_account(error: &KubernetesError) -> bool {
+    match error {
+        KubernetesError::Refused { status, .. } => {
+            let details = status.details.as_ref();
+            status.code == 404 && details.is_some_and(|found| found.kind == "serviceaccounts")
+        }
+        _ => false,
     }
 }
 

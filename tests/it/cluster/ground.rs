@@ -86,6 +86,21 @@ impl Ground {
             values,
         ))
         .await;
+        for (name, tag) in [
+            ("istio-sidecar-injector", None),
+            ("istio-revision-tag-default", Some("default")),
+        ] {
+            let mut labels = json!({"app": "sidecar-injector", "istio.io/rev": "default"});
+            if let Some(tag) = tag {
+                labels["istio.io/tag"] = json!(tag);
+            }
+            self.create(json!({
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "MutatingWebhookConfiguration",
+                "metadata": {"name": name, "labels": labels},
+            }))
+            .await;
+        }
         self.create(map(
             NAMESPACE,
             "istio-ca-root-cert",

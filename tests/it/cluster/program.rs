@@ -95,6 +95,19 @@ async fn a_stack_lives_in_a_cluster_and_leaves_nothing() {
         .await
         .exits(0)
         .json();
+    // Whatever part of the command asks: what the mesh is, and what is in it.
+    let cluster = &status["metrics"]["cluster"];
+    for (kind, verb) in [("configmaps", "get"), ("workloadentries", "list")] {
+        let calls = &cluster[kind][verb];
+        assert!(calls["operations"].as_u64() > Some(0), "{kind}: {cluster}");
+        assert_eq!(calls["failed"], 0, "{kind}: {cluster}");
+    }
+    assert!(cluster["workloadentries"].get("patch").is_none());
+    let told = run(&ground, &sandbox, "status -v").await.exits(0).stderr;
+    assert!(
+        told.contains("cluster list workloadentries: 1 call"),
+        "{told}"
+    );
     let machine = &status["status"]["fleets"]["web"]["machines"][0];
     assert_eq!(machine["mesh"]["state"], "healthy");
     let name = machine["name"].as_str().unwrap();
@@ -334,6 +347,16 @@ async fn the_files_of_a_machine_are_rendered_for_nobody_else() {
     use std::os::unix::fs::PermissionsExt as _;
     let ground = Ground::new().await;
     let sandbox = Sandbox::with(FILE);
+    let early = run(&ground, &sandbox, "render --out out --with-token").await;
+    let early = early.exits(1).stderr;
+    for told in [
+        "the ServiceAccount vm/web does not exist",
+        "`meshvm apply` makes it",
+        "`kubectl create serviceaccount web -n vm`",
+    ] {
+        assert!(early.contains(told), "{early}");
+    }
+    assert!(!sandbox.path("out").exists());
     ground
         .create(json!({"apiVersion": "v1", "kind": "ServiceAccount",
                        "metadata": {"name": "web", "namespace": NAMESPACE, "labels": {"meshvm-stack": "shop"}}}))
@@ -369,6 +392,15 @@ async fn the_files_of_a_machine_are_rendered_for_nobody_else() {
     // A token of before is no part of what is rendered now.
     run(&ground, &sandbox, "render --out out").await.exits(0);
     assert!(!sandbox.path("out/web/istio-token").exists());
+
+    // Nor is one of a fleet that has another name now.
+    let render = async |line: &str| run(&ground, &sandbox, line).await.exits(0).stdout;
+    render("render --out out --with-token").await;
+    sandbox.write("meshvm.yaml", &FILE.replace("\n  web:\n", "\n  shop:\n"));
+    let told = render("render --out out --with-token").await;
+    assert!(told.contains("Removed, since rendered no more: "), "{told}");
+    assert!(sandbox.path("out/shop/istio-token").exists());
+    assert!(!sandbox.path("out/web").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -435,3 +435,47 @@ async fn all_that_is_wrong_is_told_at_once_with_the_warnings() {
         assert!(found.contains(told), "{told}: {found}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_hold_of_many_entries_is_told_once_to_people_and_whole_to_programs() {
+    let ground = Ground::new().await;
+    let file = FILE.replace("{replicas: 2,", "{replicas: 5,");
+    let sandbox = Sandbox::with(&file);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let entries = ground.istio("WorkloadEntry");
+    let all = names(&ground, "networking.istio.io/v1", "WorkloadEntry").await;
+    let how = PatchParams {
+        field_manager: Some("kubectl-edit".to_owned()),
+        ..PatchParams::default()
+    };
+    for (index, name) in all.iter().filter(|n| n.starts_with("web")).enumerate() {
+        let change = json!({"spec": {"address": format!("10.9.9.{index}")}});
+        entries
+            .patch(name, &how, &Patch::Merge(change))
+            .await
+            .unwrap();
+    }
+    let planned = run(&ground, &sandbox, "plan").await.exits(0).stdout;
+    let told = "only with --force-conflicts (in 4 others with other values)";
+    assert!(planned.contains(told), "{planned}");
+    assert_eq!(planned.matches("--force-conflicts").count(), 1, "{planned}");
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1).stderr;
+    assert!(
+        refused.contains("; so have 4 more: WorkloadEntry vm/web-"),
+        "{refused}"
+    );
+    let refused = run(&ground, &sandbox, "apply -y --format json")
+        .await
+        .exits(1)
+        .json();
+    let held = &refused["outcome"]["failed"][0]["held"];
+    assert_eq!(held.as_array().unwrap().len(), 5, "{held}");
+    assert_eq!(held[0]["fields"][0]["field"], ".spec.address");
+    let patched = &refused["metrics"]["cluster"]["workloadentries"]["patch"];
+    assert_eq!(
+        (&patched["operations"], &patched["failed"]),
+        (&5.into(), &5.into())
+    );
+}

@@ -185,3 +185,58 @@ async fn tokens_and_roles_are_given() {
         "{listed}"
     );
 }
+
+const TAG: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata:
+  name: istio-revision-tag-default
+  labels: {istio.io/tag: default, istio.io/rev: "1-30"}
+webhooks:
+- name: rev.namespace.sidecar-injector.istio.io
+  clientConfig: {service: {name: istiod-1-30, namespace: istio-system, path: /inject}}
+  sideEffects: None
+  admissionReviewVersions: [v1]
+  rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: "*"}]
+"#;
+
+#[tokio::test]
+async fn webhooks_are_kept_for_the_whole_cluster() {
+    let lab = Lab::new().await;
+    let name =
+        "mutatingwebhookconfiguration.admissionregistration.k8s.io/istio-revision-tag-default";
+    let said = lab.works("apply -f -", TAG).await;
+    assert_eq!(said, format!("{name} created\n"));
+    let said = lab.works("apply -f -", TAG).await;
+    assert_eq!(said, format!("{name} unchanged\n"));
+    let moved = TAG.replace("rev: \"1-30\"", "rev: \"1-31\"");
+    let said = lab
+        .works("apply --server-side --force-conflicts -f -", &moved)
+        .await;
+    assert_eq!(said, format!("{name} serverside-applied\n"));
+    let list = "get mutatingwebhookconfigurations -l istio.io/tag=default -o yaml";
+    let yaml = lab.works(list, "").await;
+    for told in [
+        "istio.io/rev: 1-31",
+        "failurePolicy: Fail",
+        "matchPolicy: Equivalent",
+    ] {
+        assert!(yaml.contains(told), "{told}: {yaml}");
+    }
+    assert!(!yaml.contains("namespace: default"), "{yaml}");
+    let wrong = TAG.replace("sideEffects", "sideEffect");
+    let said = lab.fails("apply --server-side -f -", &wrong).await;
+    assert!(said.contains("field not declared in schema"), "{said}");
+
+    lab.works("create serviceaccount vm", "").await;
+    let asked = "auth can-i list mutatingwebhookconfigurations.admissionregistration.k8s.io \
+                 --as=system:serviceaccount:default:vm";
+    let no = lab.run(asked, "").await;
+    assert!(String::from_utf8(no.stdout).unwrap().starts_with("no"));
+    let role = "create clusterrole r --verb=list \
+                --resource=mutatingwebhookconfigurations.admissionregistration.k8s.io";
+    lab.works(role, "").await;
+    let binding = "create clusterrolebinding b --clusterrole=r --serviceaccount=default:vm";
+    lab.works(binding, "").await;
+    assert_eq!(lab.works(asked, "").await, "yes\n");
+}

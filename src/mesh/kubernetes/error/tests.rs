@@ -69,3 +69,31 @@ fn a_refusal_that_no_role_and_no_patience_mends_says_what_does() {
     assert!(hint(403, "serviceaccounts is forbidden").contains("docs/rbac.md"));
     assert!(hint(429, "").contains("later"));
 }
+
+#[test]
+fn what_others_hold_of_many_objects_is_told_once() {
+    let refusal = |name: usize, field: &str| Refusal {
+        object: ObjectRef {
+            namespace: "vm".to_owned(),
+            kind: "WorkloadEntry".to_owned(),
+            name: format!("web-{name}"),
+        },
+        fields: vec![HeldField {
+            field: field.to_owned(),
+            manager: "\"kubectl\"".to_owned(),
+            theirs: name.to_string(),
+            ours: Some("1".to_owned()),
+        }],
+    };
+    let mut held: Vec<Refusal> = (0..300).map(|n| refusal(n, ".spec.weight")).collect();
+    held.push(refusal(300, ".spec.network"));
+    let said = KubernetesError::Conflict(held).to_string();
+    let expected = "WorkloadEntry vm/web-0 has fields that others set: .spec.weight is 0 by \"kubectl\", \
+                    and shall be 1; so have 299 more: WorkloadEntry vm/web-1, ";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(
+        said.contains(" and 293 more; and WorkloadEntry vm/web-300 has fields"),
+        "{said}"
+    );
+    assert_eq!(said.matches(".spec.weight").count(), 1, "{said}");
+}

@@ -23,6 +23,9 @@ pub struct IstiodArgs {
     /// istiod's revision.
     #[arg(long, value_name = "NAME")]
     pub revision: Option<String>,
+    /// A tag that stands for istiod's revision; may be repeated.
+    #[arg(long = "tag", value_name = "NAME", default_value = "default")]
+    pub tags: Vec<String>,
     /// The cluster's name in the mesh.
     #[arg(long, value_name = "NAME", default_value = "Kubernetes")]
     pub cluster_id: String,
@@ -47,6 +50,7 @@ impl IstiodArgs {
             listen: self.istiod,
             gateway: self.gateway.unwrap_or(here),
             revision: self.revision,
+            tags: self.tags,
             cluster_id: self.cluster_id,
             trust_domain: self.trust_domain,
             network: self.network,

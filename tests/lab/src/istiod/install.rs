@@ -1,13 +1,14 @@
 //! What an installation of Istio leaves in a cluster, as far as others read it.
 //!
 //! The names and keys are those of the chart `manifests/charts/istio-control` and of the sample
-//! `samples/multicluster/gen-eastwest-gateway.sh` in istio/istio. What the double has not, like the
-//! injector's webhook, is not pretended to be there.
+//! `samples/multicluster/gen-eastwest-gateway.sh` in istio/istio. The injector's webhooks are there as
+//! others find them, by which revision a tag stands for; no pod ever calls one.
 
 use std::fmt::Debug;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
@@ -56,7 +57,57 @@ pub async fn install(options: &IstiodOptions) -> Result<Ca, IstiodError> {
     let injector = config_map(&injector, "values", &values(options).to_string());
     apply_map(client, namespace, &injector).await?;
     gateway(options).await?;
+    let webhooks: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let tags = options.tags.iter().map(|tag| Some(tag.as_str()));
+    for tag in [None].into_iter().chain(tags) {
+        let object = injector_webhooks(options, tag);
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        applied(&webhooks, name, &object).await?;
+    }
     Ok(ca)
+}
+
+/// The webhooks that have pods injected, of the revision or of a tag for it: the chart's
+/// `templates/mutatingwebhook.yaml` and `templates/revision-tags-mwc.yaml`, with one webhook of four.
+fn injector_webhooks(options: &IstiodOptions, tag: Option<&str>) -> Value {
+    let revision = options.revision.as_deref().unwrap_or("default");
+    let mut name = match tag {
+        Some(tag) => format!("istio-revision-tag-{tag}"),
+        None => options.object("istio-sidecar-injector"),
+    };
+    if options.namespace != "istio-system" {
+        name = format!("{name}-{}", options.namespace);
+    }
+    let mut labels = json!({ "app": "sidecar-injector", "istio.io/rev": revision });
+    if let Some(tag) = tag {
+        labels["istio.io/tag"] = json!(tag);
+    }
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": name, "labels": labels },
+        "webhooks": [{
+            "name": "rev.namespace.sidecar-injector.istio.io",
+            "clientConfig": { "service": {
+                "name": options.object("istiod"),
+                "namespace": options.namespace,
+                "path": "/inject",
+                "port": 443,
+            } },
+            "sideEffects": "None",
+            "rules": [{
+                "operations": ["CREATE"],
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["pods"],
+            }],
+            "admissionReviewVersions": ["v1"],
+            "namespaceSelector": { "matchExpressions": [
+                { "key": "istio.io/rev", "operator": "In", "values": [tag.unwrap_or(revision)] },
+                { "key": "istio-injection", "operator": "DoesNotExist" },
+            ] },
+        }],
+    })
 }
 
 /// Puts the root certificate into a namespace.

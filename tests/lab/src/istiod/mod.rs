@@ -85,6 +85,8 @@ pub struct IstiodOptions {
     pub namespace: String,
     /// Its revision, if it has one.
     pub revision: Option<String>,
+    /// The tags that stand for its revision; `default` is that of whoever names none.
+    pub tags: Vec<String>,
     /// The cluster's name, which machines must know.
     pub cluster_id: String,
     /// The trust domain.
@@ -111,6 +113,7 @@ impl IstiodOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             namespace: "istio-system".to_owned(),
             revision: None,
+            tags: vec!["default".to_owned()],
             cluster_id: "Kubernetes".to_owned(),
             trust_domain: "cluster.local".to_owned(),
             mesh_id: String::new(),

@@ -2,7 +2,8 @@
 //!
 //! In memory, on the loopback interface, with TLS. It has the kinds that meshvm meets and
 //! Istio's CRDs, real server-side apply, watches, RBAC, service account tokens, finalizers,
-//! owners and namespaces that empty themselves. It runs no pods and knows no nodes.
+//! owners and namespaces that empty themselves. It runs no pods and knows no nodes, and so has
+//! nothing for which a webhook would be called: their configurations are kept and read as any object.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

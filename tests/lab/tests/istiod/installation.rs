@@ -1,6 +1,7 @@
 //! What istiod leaves in a cluster, for others to read.
 
 use clap::Parser;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams};
@@ -63,6 +64,14 @@ async fn a_revision_a_network_and_a_gateway_show() {
         namespace.labels()["topology.istio.io/network"],
         "cluster-net"
     );
+    let webhooks: Api<MutatingWebhookConfiguration> = Api::all(lab.client.clone());
+    let revision_of = async |name: &str| {
+        let webhook = webhooks.get(name).await.unwrap();
+        webhook.labels()["istio.io/rev"].clone()
+    };
+    assert_eq!(revision_of("istio-sidecar-injector-1-30").await, "1-30");
+    assert_eq!(revision_of("istio-revision-tag-default").await, "1-30");
+
     let services: Api<Service> = Api::namespaced(lab.client.clone(), "istio-system");
     let gateway = services.get("istio-eastwestgateway").await.unwrap();
     assert_eq!(gateway.labels()["istio"], "eastwestgateway");

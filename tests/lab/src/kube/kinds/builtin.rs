@@ -4,7 +4,9 @@
 //! items of a list are told apart, is added from the markers in the API's types
 //! (<https://github.com/kubernetes/api>).
 
-use k8s_openapi::api::{authentication, authorization, coordination, core, rbac};
+use k8s_openapi::api::{
+    admissionregistration, authentication, authorization, coordination, core, rbac,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -59,6 +61,16 @@ const BINDING: &[Marker] = &[mark("roleRef", Mark::Atomic)];
 const EVENT: &[Marker] = &[
     mark("involvedObject", Mark::Atomic),
     mark("related", Mark::Atomic),
+];
+const WEBHOOKS: &[Marker] = &[
+    mark("webhooks", Mark::Keys(&["name"], "name")),
+    mark("webhooks.failurePolicy", Mark::Default("Fail")),
+    mark("webhooks.matchConditions", Mark::Keys(&["name"], "name")),
+    mark("webhooks.matchPolicy", Mark::Default("Equivalent")),
+    mark("webhooks.namespaceSelector", Mark::Atomic),
+    mark("webhooks.objectSelector", Mark::Atomic),
+    mark("webhooks.reinvocationPolicy", Mark::Default("Never")),
+    mark("webhooks.rules.scope", Mark::Default("*")),
 ];
 const NONE: &[Marker] = &[];
 
@@ -164,6 +176,15 @@ const ROWS: &[Row] = &[
         &[],
         root::<coordination::v1::Lease>,
     ),
+    row(
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        &[],
+        root::<admissionregistration::v1::MutatingWebhookConfiguration>,
+    )
+    .everywhere()
+    .marked(WEBHOOKS),
     row(RBAC, "Role", "roles", &[], root::<rbac::v1::Role>),
     row(
         RBAC,

@@ -49,7 +49,8 @@ pub fn replace(api: &mut Api, request: &Request) -> Result<Answer, Refusal> {
 
 /// Returns whether an object may be replaced without saying which version of it.
 fn replaceable_blindly(kind: &Kind) -> bool {
-    kind.nature != Nature::Custom && kind.kind != "Lease" && kind.kind != "Namespace"
+    let blindly = !["Lease", "Namespace", "MutatingWebhookConfiguration"].contains(&&*kind.kind);
+    kind.nature != Nature::Custom && blindly
 }
 
 /// Returns the managers that a client leaves on an object: those it sends, or those there were.

@@ -1,0 +1,59 @@
+//! Asks clouds and mesh what there is of a stack, after what its ledger says.
+
+use std::collections::BTreeMap;
+
+use meshvm_provider_api::{MachineId, Scope};
+
+use super::{Engine, EngineError, read_runs};
+use crate::desired::Desired;
+use crate::journal::Memory;
+use crate::mesh::Backend;
+use crate::observe;
+use crate::observed::Observed;
+use crate::plan::Options;
+
+impl Engine {
+    /// Looks at the clouds alone, where the mesh cannot be read: for whoever wants to see the
+    /// machines, and plans nothing. Changes nothing.
+    ///
+    /// # Errors
+    /// When the ledger or a cloud cannot be read.
+    pub async fn look_at_clouds(&self, desired: &Desired) -> Result<Observed, EngineError> {
+        let runs = read_runs(self.ledger.runs().await?)?;
+        let memory = self.fold(&runs);
+        self.observe(desired, &Options::default(), &memory, None)
+            .await
+    }
+
+    pub(super) async fn observe(
+        &self,
+        desired: &Desired,
+        options: &Options,
+        memory: &Memory,
+        mesh: Option<&dyn Backend>,
+    ) -> Result<Observed, EngineError> {
+        let mut scopes = self.ledger.scopes().await?;
+        let fleets = desired.fleets.values();
+        scopes.extend(fleets.map(|fleet| fleet.template.scope.clone()));
+        let mut adopt: BTreeMap<Scope, Vec<MachineId>> = BTreeMap::new();
+        for (machine, fleet) in &options.adopt {
+            if let Some(fleet) = desired.fleets.get(fleet) {
+                let scope = fleet.template.scope.clone();
+                adopt.entry(scope).or_default().push(machine.clone());
+            }
+        }
+        let by_themselves = desired.by_themselves();
+        let namespaces = desired.namespaces();
+        let request = observe::Request {
+            stack: &desired.stack,
+            scopes: &scopes,
+            adopt: &adopt,
+            expected: &memory.expected,
+            begun: &memory.begun,
+            open: &memory.unsettled(),
+            by_themselves: &by_themselves,
+            namespaces: &namespaces,
+        };
+        Ok(observe::observe(&request, &self.connections, mesh).await?)
+    }
+}

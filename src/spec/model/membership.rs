@@ -80,18 +80,23 @@ pub struct Probe {
     pub grpc: Option<Grpc>,
     /// Seconds before the first check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub initial_delay_seconds: Option<u32>,
     /// Seconds until a check counts as failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub timeout_seconds: Option<u32>,
     /// Seconds between checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub period_seconds: Option<u32>,
     /// Successes in a row until healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub success_threshold: Option<u32>,
     /// Failures in a row until unhealthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub failure_threshold: Option<u32>,
 }
 
@@ -152,7 +157,7 @@ pub struct TcpSocket {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exec {
     /// The program and its arguments.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), inner(length(min = 1)))]
     pub command: Vec<String>,
 }
 
@@ -197,13 +202,14 @@ pub struct ServicePort {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceEntry {
     /// The names that clients use.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub hosts: Vec<String>,
     /// Virtual addresses of the hosts; a TCP port needs one, unless the mesh allocates them.
     #[serde(default)]
+    #[schemars(length(max = 256))]
     pub addresses: Vec<String>,
     /// The ports.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub ports: Vec<ServiceEntryPort>,
 }
 

@@ -90,6 +90,7 @@ plans!(
     size_without_a_restart,
     surplus,
     target,
+    two_versions,
     unsettled,
     waiting,
     zones_changed,

@@ -47,6 +47,7 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         check_probe(fleet, probe, ports, checker);
     }
     if let Some(service) = service {
+        check_selector(fleet, service, labels, checker);
         check_service(fleet, service, ports, checker);
     }
     for (field, kind, is_set) in [
@@ -162,6 +163,41 @@ fn check_probe(
             let summary = format!("the probe asks port {port}, which the membership does not have");
             checker.error(&path, summary, known_ports(ports));
         }
+    }
+}
+
+/// Checks that a Service selects the fleet's own machines.
+fn check_selector(
+    fleet: &str,
+    service: &Service,
+    labels: &BTreeMap<String, String>,
+    checker: &mut Checker<'_>,
+) {
+    let Some(selector) = &service.selector else {
+        return;
+    };
+    let at = ["fleets", fleet, "membership", "service", "selector"];
+    check_labels(&at, selector, checker);
+    if selector.is_empty() {
+        let summary = "the Service selects nothing: its selector is empty".to_owned();
+        let hint = "write labels that the machines have, or leave it out to select by all of them";
+        checker.error(&at, summary, hint);
+    }
+    // Where there are no labels, that is told.
+    let lacking = |(key, value): &(&String, &String)| labels.get(*key) != Some(*value);
+    for (key, _) in selector
+        .iter()
+        .filter(lacking)
+        .filter(|_| !labels.is_empty())
+    {
+        let has = match labels.get(key) {
+            Some(value) => format!("they have `{key}: {value}`"),
+            None => format!("they have no label `{key}`"),
+        };
+        let summary = format!("the Service does not select the fleet's own machines: {has}");
+        let hint = "write a label here that all its machines have, or add this one to the \
+                    membership's `labels`";
+        checker.error(&[&at[..], &[key]].concat(), summary, hint);
     }
 }
 

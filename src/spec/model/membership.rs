@@ -54,6 +54,15 @@ pub struct Membership {
     pub traffic: Option<Traffic>,
 }
 
+impl Membership {
+    /// Returns the labels by which its Service selects machines.
+    pub fn selector(&self) -> &BTreeMap<String, String> {
+        let service = self.service.as_ref();
+        let own = service.and_then(|service| service.selector.as_ref());
+        own.unwrap_or(&self.labels)
+    }
+}
+
 /// A TCP or UDP port, 1 to 65535.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -172,13 +181,18 @@ pub struct Grpc {
     pub service: Option<String>,
 }
 
-/// A Kubernetes Service, of the fleet's name, that selects the machines by the membership's labels.
+/// A Kubernetes Service, of the fleet's name, that selects the machines by labels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Service {
     /// The Service's name; the fleet's when absent.
     #[serde(default)]
     pub name: Option<KubeName>,
+    /// The labels by which it selects machines; all of the membership's when absent. With fewer of
+    /// them, one Service leads to the machines of several fleets of its namespace, such as versions
+    /// that subsets tell apart. One of the fleets has the Service; the others have the labels.
+    #[serde(default)]
+    pub selector: Option<BTreeMap<String, String>>,
     /// The Service's ports.
     #[schemars(length(min = 1))]
     pub ports: Vec<ServicePort>,

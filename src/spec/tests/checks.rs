@@ -298,7 +298,8 @@ fn fleets_with_one_service() {
         &text,
         &[
             "f:20:23 [a] the fleets `a` and `b` both make the Service `vm/a` -> let one of them \
-           make it, selecting both by a label that they share",
+             make it, with a `service.selector` of labels that both have, and take `service` out of \
+             the other",
         ],
     );
 }

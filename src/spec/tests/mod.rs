@@ -7,6 +7,7 @@ mod hostile;
 mod istio;
 mod kinds;
 mod schemas;
+mod selectors;
 mod shapes;
 mod syntax;
 mod variables;

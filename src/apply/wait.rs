@@ -9,6 +9,8 @@ use meshvm_provider_api::{
 };
 use tokio::time::Instant;
 
+use crate::spec::scalars;
+
 /// What to wait for.
 pub struct Request<'a> {
     /// The fleet, for messages.
@@ -160,7 +162,7 @@ fn timed_out(request: &Request<'_>, machines: &[Machine], troubles: &Troubles) -
         late.len(),
         request.ids.len(),
         request.fleet,
-        humantime::format_duration(request.timeout),
+        scalars::Duration(request.timeout),
         few(late)
     );
     let hint = if troubles.is_empty() {

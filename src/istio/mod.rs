@@ -7,7 +7,8 @@
 //! Invariants:
 //! 1. The same inputs give the same bytes.
 //! 2. With every improvement off, the files are istioctl's. Where istioctl's would be read as
-//!    something else than what was meant, they are not: see [`go_yaml`] and [`cluster_env`].
+//!    something else than what was meant, they are not: see [`go_yaml`] and [`cluster_env`]. Nor
+//!    are they where the mesh captures DNS queries and the fleet file says not to.
 //! 3. What differs from machine to machine is in none of the files: see [`machine_env`].
 
 pub mod cluster_env;

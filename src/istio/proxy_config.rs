@@ -11,6 +11,10 @@ use super::{Facts, FilesError, Workload};
 /// (<https://istio.io/latest/docs/reference/config/annotations/>).
 const PROXY_CONFIG: &str = "proxy.istio.io/config";
 
+/// Whether the sidecar captures DNS queries
+/// (<https://istio.io/latest/docs/ops/configuration/traffic-management/dns-proxy/>).
+const DNS_CAPTURE: &str = "ISTIO_META_DNS_CAPTURE";
+
 /// The labels by which telemetry names a workload
 /// (<https://istio.io/latest/docs/reference/config/labels/>).
 const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
@@ -45,6 +49,12 @@ pub fn proxy_config(
         None => config.remove("readinessProbe"),
     };
     metadata.extend(own_metadata(facts, workload, text(config.get("meshId"))));
+    // istioctl leaves what the mesh says of all its workloads, and has no way to say no.
+    if let Some(captured) = metadata.get_mut(DNS_CAPTURE)
+        && !workload.capture_dns
+    {
+        *captured = "false".to_owned();
+    }
     config.insert("proxyMetadata".to_owned(), json!(metadata));
     Ok(proto_json::proxy_config(config))
 }
@@ -85,7 +95,7 @@ fn own_metadata(facts: &Facts, workload: &Workload<'_>, mesh_id: &str) -> BTreeM
         own.insert("ISTIO_META_POD_PORTS", pod_ports(&workload.ports));
     }
     if workload.capture_dns {
-        own.insert("ISTIO_META_DNS_CAPTURE", "true".to_owned());
+        own.insert(DNS_CAPTURE, "true".to_owned());
     }
     if workload.auto_register {
         own.insert("ISTIO_META_AUTO_REGISTER_GROUP", workload.name.to_owned());

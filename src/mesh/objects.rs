@@ -231,7 +231,7 @@ impl Maker<'_> {
                 json!({"name": port.name, "port": port.port, "protocol": "TCP", "targetPort": target})
             })
             .collect();
-        let spec = json!({"selector": membership.labels, "ports": ports});
+        let spec = json!({"selector": membership.selector(), "ports": ports});
         self.own("Service", service_name(self.fleet, service), "v1", spec)
     }
 

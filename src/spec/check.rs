@@ -5,10 +5,13 @@
 //!
 //! This module may not touch the cloud or the mesh: what only they know is checked later.
 
+mod entry;
 mod external;
 mod identity;
 mod machines;
 mod membership;
+mod mesh;
+mod names;
 mod together;
 mod traffic;
 
@@ -201,6 +204,7 @@ pub(super) fn fleet(name: &str, body: &FleetBody, has_mesh: bool, checker: &mut 
 }
 
 pub(super) use identity::identity;
+pub(super) use mesh::mesh;
 pub(super) use together::{together, with_sidecar};
 
 /// Returns the place of a problem that a provider found in its block.

@@ -182,9 +182,28 @@ impl JsonSchema for Amount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub std::time::Duration);
 
+/// As a file writes it, in days at most and with what is short: 7d, 1h30m, 500ms.
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        const UNITS: [(&str, u128); 5] = [
+            ("d", 86_400_000),
+            ("h", 3_600_000),
+            ("m", 60_000),
+            ("s", 1_000),
+            ("ms", 1),
+        ];
+        let mut rest = self.0.as_millis();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, millis) in UNITS {
+            let count = rest / millis;
+            rest %= millis;
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -228,5 +247,29 @@ pub struct FileMode(#[schemars(regex(pattern = r"^0[0-7]{3}$"))] pub String);
 impl Default for FileMode {
     fn default() -> Self {
         Self("0644".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_as_files_write_them() {
+        let shown = [
+            ("168h", "7d"),
+            ("7d", "7d"),
+            ("90m", "1h30m"),
+            ("36h 30s", "1d12h30s"),
+            ("400d", "400d"),
+            ("1500ms", "1s500ms"),
+            ("0s", "0s"),
+        ];
+        for (text, expected) in shown {
+            let duration: Duration = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(duration.to_string(), expected);
+            let again: Duration = serde_json::from_value(expected.into()).unwrap();
+            assert_eq!(again, duration);
+        }
     }
 }

@@ -91,6 +91,9 @@ impl Work<'_> {
         if let Some(ledger) = &ledger {
             check::ledger(ledger, &mut checker);
         }
+        if let Some(Some(mesh)) = &mesh {
+            check::mesh(mesh, &mut checker);
+        }
         if let Some(Some(sidecar)) = &sidecar {
             check::sidecar(sidecar, &mut checker);
         }

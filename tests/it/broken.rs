@@ -76,6 +76,7 @@ broken!(
     bootstrap,
     empty,
     fleets_together,
+    istio_rules,
     labels,
     ledger,
     ledger_of_another_scheme_with_credentials,

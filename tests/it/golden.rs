@@ -91,6 +91,7 @@ plans!(
     size_without_a_restart,
     surplus,
     target,
+    two_versions,
     unsettled,
     waiting,
     zones_changed,

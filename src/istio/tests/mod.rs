@@ -151,6 +151,40 @@ fn a_mesh_without_a_revision_or_metadata() {
 }
 
 #[test]
+fn dns_is_not_captured_where_the_file_says_so() {
+    let (none, annotated) = (
+        BTreeMap::new(),
+        map(&[(
+            "proxy.istio.io/config",
+            "proxyMetadata: {ISTIO_META_DNS_CAPTURE: true}",
+        )]),
+    );
+    let of_mesh = |metadata: Value| Facts {
+        default_config: Map::from_iter([("proxyMetadata".to_owned(), metadata)]),
+        ..facts()
+    };
+    let silent = of_mesh(json!({}));
+    let captures = of_mesh(json!({"ISTIO_META_DNS_CAPTURE": "true"}));
+    for (facts, annotations) in [(&captures, &none), (&silent, &annotated)] {
+        let workload = Workload {
+            capture_dns: false,
+            ..workload(&none, annotations)
+        };
+        let files = made(facts, &workload);
+        assert!(
+            files
+                .cluster_env
+                .contains("ISTIO_META_DNS_CAPTURE='false'\n")
+        );
+        assert!(
+            files
+                .mesh_yaml
+                .contains("ISTIO_META_DNS_CAPTURE: \"false\"\n")
+        );
+    }
+}
+
+#[test]
 fn ports_and_labels() {
     let labels = map(&[("app", "ratings"), ("version", "v2"), ("zone/x", "a")]);
     let none = BTreeMap::new();

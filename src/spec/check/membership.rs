@@ -2,9 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::spec::model::{Grpc, HttpGet, Membership, Port, Probe, Service, TcpSocket};
+use crate::spec::model::{
+    Grpc, HttpGet, Membership, Port, Probe, Service, ServiceEntry, TcpSocket,
+};
 use crate::spec::words::{list, nearest};
 
+use super::entry::{self, EntryPort};
+use super::names::{
+    check_annotations, check_labels, check_network, has_plain_ends, is_target_port,
+};
 use super::{Checker, traffic};
 
 /// Istio's bound on the ports of a WorkloadGroup.
@@ -12,12 +18,6 @@ const MOST_PORTS: usize = 128;
 
 /// Istio's bound on a port's name, in characters, which a name must stay below.
 const PORT_NAME_BOUND: usize = 63;
-
-/// Kubernetes' bound on the name part of a label's key, and on its value.
-const LONGEST_LABEL: usize = 63;
-
-/// Kubernetes' bound on the prefix of a label's key, a DNS name.
-const LONGEST_PREFIX: usize = 253;
 
 /// Checks a membership.
 pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<'_>) {
@@ -27,21 +27,27 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         labels,
         ports,
         probe,
-        network: _,
+        network,
         weight: _,
-        annotations: _,
+        annotations,
         locality: _,
         auto_register: _,
         service,
         service_entry,
         traffic,
     } = membership;
-    check_labels(&["fleets", fleet, "membership", "labels"], labels, checker);
+    let at = |field| ["fleets", fleet, "membership", field];
+    check_labels(&at("labels"), labels, checker);
+    check_annotations(&at("annotations"), annotations, checker);
+    if let Some(network) = network {
+        check_network(&at("network"), network, checker);
+    }
     check_ports(fleet, ports, checker);
     if let Some(probe) = probe {
         check_probe(fleet, probe, ports, checker);
     }
     if let Some(service) = service {
+        check_selector(fleet, service, labels, checker);
         check_service(fleet, service, ports, checker);
     }
     for (field, kind, is_set) in [
@@ -51,59 +57,25 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         if is_set && labels.is_empty() {
             let summary = format!("the {kind} selects nothing: the membership has no labels");
             let hint = format!("add `labels: {{app: {fleet}}}` to the membership");
-            checker.error(&["fleets", fleet, "membership", field], summary, hint);
+            checker.error(&at(field), summary, hint);
         }
+    }
+    if let Some(entry) = service_entry {
+        let ServiceEntry {
+            hosts,
+            addresses,
+            ports,
+        } = entry;
+        let ports = ports.iter().map(|port| EntryPort {
+            name: &port.name,
+            port: port.port,
+            protocol: port.protocol.as_deref(),
+        });
+        entry::check(&at("serviceEntry"), hosts, addresses, ports, checker);
     }
     if let Some(traffic) = traffic {
         traffic::check(fleet, traffic, service.as_ref(), checker);
     }
-}
-
-/// Checks labels by the rules of Kubernetes; `at` is where they are.
-pub(super) fn check_labels(
-    at: &[&str],
-    labels: &BTreeMap<String, String>,
-    checker: &mut Checker<'_>,
-) {
-    for (key, value) in labels {
-        let path = [at, &[key]].concat();
-        if !is_label_key(key) {
-            let summary = format!("`{key}` cannot be the key of a Kubernetes label");
-            let hint = "write a name as app, or a domain and a name as example.com/app";
-            checker.key_error(&path, summary, hint);
-        }
-        if !value.is_empty() && !is_label_name(value) {
-            let summary = format!("`{value}` cannot be the value of a Kubernetes label");
-            let hint = "write at most 63 letters, digits, -, _ and ., \
-                        beginning and ending with a letter or digit";
-            checker.error(&path, summary, hint);
-        }
-    }
-}
-
-fn is_label_key(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => is_domain(prefix) && is_label_name(name),
-        None => is_label_name(key),
-    }
-}
-
-fn is_label_name(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    text.len() <= LONGEST_LABEL && text.chars().all(inner) && has_plain_ends(text)
-}
-
-fn is_domain(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    text.len() <= LONGEST_PREFIX
-        && text
-            .split('.')
-            .all(|label| label.chars().all(inner) && has_plain_ends(label))
-}
-
-fn has_plain_ends(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn check_ports(fleet: &str, ports: &BTreeMap<String, Port>, checker: &mut Checker<'_>) {
@@ -194,6 +166,41 @@ fn check_probe(
     }
 }
 
+/// Checks that a Service selects the fleet's own machines.
+fn check_selector(
+    fleet: &str,
+    service: &Service,
+    labels: &BTreeMap<String, String>,
+    checker: &mut Checker<'_>,
+) {
+    let Some(selector) = &service.selector else {
+        return;
+    };
+    let at = ["fleets", fleet, "membership", "service", "selector"];
+    check_labels(&at, selector, checker);
+    if selector.is_empty() {
+        let summary = "the Service selects nothing: its selector is empty".to_owned();
+        let hint = "write labels that the machines have, or leave it out to select by all of them";
+        checker.error(&at, summary, hint);
+    }
+    // Where there are no labels, that is told.
+    let lacking = |(key, value): &(&String, &String)| labels.get(*key) != Some(*value);
+    for (key, _) in selector
+        .iter()
+        .filter(lacking)
+        .filter(|_| !labels.is_empty())
+    {
+        let has = match labels.get(key) {
+            Some(value) => format!("they have `{key}: {value}`"),
+            None => format!("they have no label `{key}`"),
+        };
+        let summary = format!("the Service does not select the fleet's own machines: {has}");
+        let hint = "write a label here that all its machines have, or add this one to the \
+                    membership's `labels`";
+        checker.error(&[&at[..], &[key]].concat(), summary, hint);
+    }
+}
+
 fn check_service(
     fleet: &str,
     service: &Service,
@@ -227,11 +234,10 @@ fn check_service(
                 };
                 checker.error(&at("targetPort"), summary, hint);
             }
-            Some(_) => {}
+            Some(target) => check_target(&at("targetPort"), target, checker),
+            None if ports.contains_key(name) => check_target(&at("name"), name, checker),
             None => {
-                let same =
-                    |(known, number): (&String, &Port)| known == name || *number == port.port;
-                if !ports.iter().any(same) {
+                if !ports.values().any(|number| *number == port.port) {
                     let summary = format!(
                         "the Service's port `{name}` leads nowhere: the membership has no port \
                          of this name or number"
@@ -246,6 +252,16 @@ fn check_service(
                 }
             }
         }
+    }
+}
+
+/// Checks the name of a port of the membership to which a Service's port leads.
+fn check_target<S: AsRef<str>>(path: &[S], name: &str, checker: &mut Checker<'_>) {
+    if !is_target_port(name) {
+        let summary = format!("Kubernetes lets no Service lead to a port named `{name}`");
+        let hint = "rename it in the membership's `ports`, to 1 to 15 of a-z, 0-9 and single -, \
+                    with a letter";
+        checker.error(path, summary, hint);
     }
 }
 

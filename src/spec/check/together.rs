@@ -70,7 +70,8 @@ fn services(members: &[(&str, &Membership)], checker: &mut Checker<'_>) {
             let summary = format!(
                 "the fleets `{first}` and `{fleet}` both make the Service `{namespace}/{service}`"
             );
-            let hint = "let one of them make it, selecting both by a label that they share";
+            let hint = "let one of them make it, with a `service.selector` of labels that both have, \
+                        and take `service` out of the other";
             let path = ["fleets", fleet, "membership", "service", "name"];
             checker.error(&path, summary, hint);
         } else {
@@ -79,12 +80,16 @@ fn services(members: &[(&str, &Membership)], checker: &mut Checker<'_>) {
     }
 }
 
-/// Returns whether what selects by the labels of `selecting` selects machines of `other`.
+/// Returns whether the Service of `selecting` selects machines of `other`.
 fn selects(selecting: &Membership, other: &Membership) -> bool {
-    let mut labels = selecting.labels.iter();
-    selecting.namespace == other.namespace
-        && !selecting.labels.is_empty()
-        && labels.all(|(key, value)| other.labels.get(key) == Some(value))
+    let selector = selecting.selector();
+    selecting.namespace == other.namespace && !selector.is_empty() && has(other, selector)
+}
+
+/// Returns whether a fleet's machines have labels.
+fn has(membership: &Membership, labels: &BTreeMap<String, String>) -> bool {
+    let mut labels = labels.iter();
+    labels.all(|(key, value)| membership.labels.get(key) == Some(value))
 }
 
 /// Finds subsets that have no machines: whoever is sent there gets nothing.
@@ -98,19 +103,43 @@ fn subsets(
         return;
     };
     for (name, labels) in &traffic.subsets {
-        let fits = |(_, other): &(&str, &Membership)| {
-            let mut labels = labels.iter();
-            selects(membership, other)
-                && labels.all(|(key, value)| other.labels.get(key) == Some(value))
-        };
+        let fits =
+            |(_, other): &(&str, &Membership)| selects(membership, other) && has(other, labels);
         if !labels.is_empty() && !members.iter().any(fits) {
             let subset = name.as_str();
             let path = ["fleets", fleet, "membership", "traffic", "subsets", subset];
             let summary = format!("no machine of this file is in the subset `{subset}`");
-            let hint = "give a fleet's membership these labels; only pods can be in it otherwise";
+            let near = members.iter().find(|(name, other)| {
+                *name != fleet && other.namespace == membership.namespace && has(other, labels)
+            });
+            let hint = match near {
+                Some((name, other)) => not_selected(name, membership, other),
+                None => "give the membership of a fleet that the Service selects these labels; \
+                         only pods can be in it otherwise"
+                    .to_owned(),
+            };
             checker.warning(&path, summary, hint);
         }
     }
+}
+
+/// Says what to do about a fleet that a Service does not select, though it is in one of its subsets.
+fn not_selected(name: &str, selecting: &Membership, other: &Membership) -> String {
+    let shared = selecting
+        .labels
+        .iter()
+        .filter(|(key, value)| other.labels.get(*key) == Some(*value));
+    let shared: Vec<String> = shared
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
+    let labels = match shared.is_empty() {
+        true => "a label that both fleets have".to_owned(),
+        false => format!("`{{{}}}`", shared.join(", ")),
+    };
+    format!(
+        "fleet `{name}` has these labels, and the Service does not select it: let \
+         `service.selector` be {labels}"
+    )
 }
 
 /// Finds ports of a Service that machines of another fleet do not have, though it selects them.

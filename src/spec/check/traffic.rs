@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::spec::model::{Service, Traffic};
+use crate::spec::model::{Fault, Retries, Service, Traffic};
+use crate::spec::words::{list, nearest};
 
 use super::Checker;
-use super::membership::check_labels;
+use super::names::check_labels;
 
 /// What a port's name begins with when Istio reads HTTP from it
 /// (<https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/>).
@@ -14,6 +15,27 @@ const HTTP: [&str; 4] = ["http", "http2", "grpc", "grpc-web"];
 /// The shortest that Istio takes
 /// (<https://istio.io/latest/docs/reference/config/networking/virtual-service/>).
 const LEAST: Duration = Duration::from_millis(1);
+
+/// What may count as failed, beside statuses of HTTP, as Envoy names it (`supportedRetryOnPolicies`
+/// in `pkg/config/validation` of Istio).
+const RETRY_ON: [&str; 16] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "envoy-ratelimited",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
 
 /// Checks a traffic block; `service` is what it is about.
 pub(super) fn check(
@@ -58,6 +80,18 @@ pub(super) fn check(
             checker.error(&at, summary, "leave it out to have none");
         }
     }
+    if let Some(retries) = retries {
+        check_retries(fleet, retries, checker);
+    }
+    if let Some(Fault {
+        delay: None,
+        abort: None,
+    }) = fault
+    {
+        let path = ["fleets", fleet, "membership", "traffic", "fault"];
+        let summary = "the fault injects nothing".to_owned();
+        checker.error(&path, summary, "add `delay` or `abort`, or leave it out");
+    }
     for (name, labels) in subsets {
         let at = [
             "fleets",
@@ -73,6 +107,60 @@ pub(super) fn check(
             checker.error(&at, summary, "add a label, as in `{version: v1}`");
         }
     }
+}
+
+fn check_retries(fleet: &str, retries: &Retries, checker: &mut Checker<'_>) {
+    let Retries {
+        attempts,
+        per_try_timeout,
+        retry_on,
+    } = retries;
+    let at = |field| ["fleets", fleet, "membership", "traffic", "retries", field];
+    for (field, is_set) in [
+        ("perTryTimeout", per_try_timeout.is_some()),
+        ("retryOn", retry_on.is_some()),
+    ] {
+        if *attempts == 0 && is_set {
+            let summary = format!("nothing is tried again, so `{field}` has no effect");
+            let hint = "leave it out, or let `attempts` be 1 at least";
+            checker.error(&at(field), summary, hint);
+        }
+    }
+    for policy in retry_on.iter().flat_map(|all| all.split(',')) {
+        let is_status = policy.parse().is_ok_and(is_status);
+        if is_status || RETRY_ON.contains(&policy) {
+            continue;
+        }
+        let summary = format!("Istio does not know when `{policy}` is: it cannot be in `retryOn`");
+        let hint = match nearest(policy, RETRY_ON) {
+            Some(name) if policy.trim() == name => "write no blanks between".to_owned(),
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("known are {}, and statuses of HTTP", list(RETRY_ON)),
+        };
+        checker.error(&at("retryOn"), summary, hint);
+    }
+}
+
+/// Returns whether a number is a status of HTTP that Istio knows (`StatusText` of Go's `net/http`).
+fn is_status(number: u16) -> bool {
+    matches!(
+        number,
+        100..=103
+            | 200..=208
+            | 226
+            | 300..=305
+            | 307
+            | 308
+            | 400..=418
+            | 421..=426
+            | 428
+            | 429
+            | 431
+            | 451
+            | 500..=508
+            | 510
+            | 511
+    )
 }
 
 /// Returns all durations of a traffic block, by their paths in it.

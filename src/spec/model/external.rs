@@ -16,13 +16,14 @@ pub struct External {
     /// The Kubernetes namespace of the objects.
     pub namespace: KubeName,
     /// The names that clients use.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub hosts: Vec<String>,
     /// Virtual addresses of the hosts; a TCP port needs one, unless the mesh allocates them.
     #[serde(default)]
+    #[schemars(length(max = 256))]
     pub addresses: Vec<String>,
     /// The ports.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub ports: Vec<ExternalPort>,
     /// Labels of the machines; subsets select by them.
     #[serde(default)]

@@ -54,6 +54,15 @@ pub struct Membership {
     pub traffic: Option<Traffic>,
 }
 
+impl Membership {
+    /// Returns the labels by which its Service selects machines.
+    pub fn selector(&self) -> &BTreeMap<String, String> {
+        let service = self.service.as_ref();
+        let own = service.and_then(|service| service.selector.as_ref());
+        own.unwrap_or(&self.labels)
+    }
+}
+
 /// A TCP or UDP port, 1 to 65535.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -80,18 +89,23 @@ pub struct Probe {
     pub grpc: Option<Grpc>,
     /// Seconds before the first check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub initial_delay_seconds: Option<u32>,
     /// Seconds until a check counts as failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub timeout_seconds: Option<u32>,
     /// Seconds between checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub period_seconds: Option<u32>,
     /// Successes in a row until healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub success_threshold: Option<u32>,
     /// Failures in a row until unhealthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
     pub failure_threshold: Option<u32>,
 }
 
@@ -152,7 +166,7 @@ pub struct TcpSocket {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exec {
     /// The program and its arguments.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), inner(length(min = 1)))]
     pub command: Vec<String>,
 }
 
@@ -167,13 +181,18 @@ pub struct Grpc {
     pub service: Option<String>,
 }
 
-/// A Kubernetes Service, of the fleet's name, that selects the machines by the membership's labels.
+/// A Kubernetes Service, of the fleet's name, that selects the machines by labels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Service {
     /// The Service's name; the fleet's when absent.
     #[serde(default)]
     pub name: Option<KubeName>,
+    /// The labels by which it selects machines; all of the membership's when absent. With fewer of
+    /// them, one Service leads to the machines of several fleets of its namespace, such as versions
+    /// that subsets tell apart. One of the fleets has the Service; the others have the labels.
+    #[serde(default)]
+    pub selector: Option<BTreeMap<String, String>>,
     /// The Service's ports.
     #[schemars(length(min = 1))]
     pub ports: Vec<ServicePort>,
@@ -197,13 +216,14 @@ pub struct ServicePort {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceEntry {
     /// The names that clients use.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub hosts: Vec<String>,
     /// Virtual addresses of the hosts; a TCP port needs one, unless the mesh allocates them.
     #[serde(default)]
+    #[schemars(length(max = 256))]
     pub addresses: Vec<String>,
     /// The ports.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub ports: Vec<ServiceEntryPort>,
 }
 

@@ -11,7 +11,8 @@ use crate::spec::scalars::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SidecarConfig {
-    /// Capture DNS queries, so that names of the mesh are known on the machine.
+    /// Capture DNS queries, so that names of the mesh are known on the machine. false holds against
+    /// a mesh that has all its workloads capture them.
     pub capture_dns: bool,
     /// Tell the sidecar which cloud the machine is of, which it would have to find out otherwise.
     pub cloud_platform: bool,

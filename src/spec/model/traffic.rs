@@ -31,6 +31,7 @@ pub struct Traffic {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retries {
     /// How often.
+    #[schemars(range(max = 2_147_483_647))]
     pub attempts: u32,
     /// How long each try may take.
     #[serde(default)]

@@ -1,19 +1,9 @@
 //! What the parts of a file must agree on.
 
-use super::{HEAD, assert_fleet_problems, assert_found, assert_problems, inputs, spec};
-
-/// A membership that lacks nothing, in a file with a mesh; `text` follows at line 10.
-#[track_caller]
-fn assert_membership_problems(text: &str, expected: &[&str]) {
-    let text: String = text.lines().map(|line| format!("      {line}\n")).collect();
-    assert_problems(
-        &format!(
-            "mesh: {{manifests: {{path: m}}}}\nfleets:\n  web:\n    sim: {{image: x}}\n    \
-             membership:\n      namespace: vm\n      serviceAccount: web\n{text}"
-        ),
-        expected,
-    );
-}
+use super::{
+    HEAD, assert_fleet_problems, assert_found, assert_membership_problems, assert_problems, inputs,
+    spec,
+};
 
 #[test]
 fn exactly_one_provider() {
@@ -308,7 +298,8 @@ fn fleets_with_one_service() {
         &text,
         &[
             "f:20:23 [a] the fleets `a` and `b` both make the Service `vm/a` -> let one of them \
-           make it, selecting both by a label that they share",
+             make it, with a `service.selector` of labels that both have, and take `service` out of \
+             the other",
         ],
     );
 }

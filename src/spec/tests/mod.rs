@@ -4,8 +4,10 @@ mod checks;
 mod example;
 mod files;
 mod hostile;
+mod istio;
 mod kinds;
 mod schemas;
+mod selectors;
 mod shapes;
 mod syntax;
 mod variables;
@@ -106,6 +108,19 @@ fn assert_fleet_problems(text: &str, expected: &[&str]) {
     let text: String = text.lines().map(|line| format!("    {line}\n")).collect();
     assert_problems(
         &format!("fleets:\n  web:\n    sim: {{image: debian}}\n{text}"),
+        expected,
+    );
+}
+
+/// A membership that lacks nothing, in a file with a mesh; `text` follows at line 10.
+#[track_caller]
+fn assert_membership_problems(text: &str, expected: &[&str]) {
+    let text: String = text.lines().map(|line| format!("      {line}\n")).collect();
+    assert_problems(
+        &format!(
+            "mesh: {{manifests: {{path: m}}}}\nfleets:\n  web:\n    sim: {{image: x}}\n    \
+             membership:\n      namespace: vm\n      serviceAccount: web\n{text}"
+        ),
         expected,
     );
 }

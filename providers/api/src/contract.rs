@@ -190,7 +190,7 @@ pub enum Query {
     /// These machines, whatever labels they carry.
     Machines(Vec<MachineId>),
     /// Every machine, whoever's it is, that carries these labels with a value that
-    /// [`labels::fits`](crate::labels::fits) each pattern: candidates for adoption.
+    /// [`labels::fits`] each pattern: candidates for adoption.
     Labelled(Labels),
 }
 

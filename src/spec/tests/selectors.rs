@@ -32,10 +32,8 @@ fn one_service_leads_to_two_fleets() {
         ],
     );
     // The port is looked up in all fleets that are selected.
-    let wanting = format!(
-        "name: x, selector: {{app: x}}, ports: [{{name: http, port: 81, targetPort: web}}]"
-    );
-    let text = versions(&wanting).replacen("{http: 80}", "{web: 81}", 1);
+    let wanting = "name: x, selector: {app: x}, ports: [{name: http, port: 81, targetPort: web}]";
+    let text = versions(wanting).replacen("{http: 80}", "{web: 81}", 1);
     assert_problems(
         &text,
         &[

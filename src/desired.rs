@@ -16,7 +16,7 @@ use meshvm_provider_api::{Media, Template};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{self, IstioFiles, Rendered};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::istio;
 use crate::mesh::Group;
 use crate::mesh::kubernetes::MeshRead;
@@ -297,10 +297,14 @@ fn make(
                 .map(String::as_str),
         };
         bootstrap::render(&request).map_err(|error| {
-            let diagnostic = Diagnostic::error(format!(
-                "the user-data of fleet `{}` cannot be rendered: {error}",
-                fleet.name
-            ));
+            let code = own_template.map_or(Code::Value, |_| Code::NamedFile);
+            let diagnostic = Diagnostic::error(
+                code,
+                format!(
+                    "the user-data of fleet `{}` cannot be rendered: {error}",
+                    fleet.name
+                ),
+            );
             let place = spec.place(&["fleets", fleet.name.as_str(), "bootstrap"]);
             Box::new(match place {
                 Some(place) => diagnostic.at(place),

@@ -48,9 +48,8 @@ pub struct Place {
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
-    /// What it is called, where a look at the mesh found it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<Code>,
+    /// What it is called.
+    pub code: Code,
     /// What is wrong, as a lowercase fragment without period.
     pub summary: String,
     /// Where.
@@ -64,10 +63,10 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// Makes an error.
-    pub fn error(summary: impl Into<String>) -> Self {
+    pub fn error(code: Code, summary: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            code: None,
+            code,
             summary: masked(&summary.into()),
             place: None,
             hint: None,
@@ -76,22 +75,16 @@ impl Diagnostic {
     }
 
     /// Makes a warning.
-    pub fn warning(summary: impl Into<String>) -> Self {
+    pub fn warning(code: Code, summary: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
-            ..Self::error(summary)
+            ..Self::error(code, summary)
         }
     }
 
     /// Makes it one that stops nothing.
     pub fn as_warning(mut self) -> Self {
         self.severity = Severity::Warning;
-        self
-    }
-
-    /// Adds what it is called.
-    pub fn coded(mut self, code: Code) -> Self {
-        self.code = Some(code);
         self
     }
 
@@ -172,7 +165,8 @@ mod tests {
             assert_eq!(masked(text), expected);
             assert_eq!(masked(text).len(), text.len());
         }
-        let error = Diagnostic::error("`s3://a:secret@b` is bad").with_hint("not s3://a:secret@b");
+        let error = Diagnostic::error(Code::Value, "`s3://a:secret@b` is bad")
+            .with_hint("not s3://a:secret@b");
         assert!(!format!("{error:?}").contains("secret"));
     }
 }

@@ -74,9 +74,7 @@ pub fn skew(spec: &FleetSpec, read: &MeshRead) -> Option<Diagnostic> {
     let text =
         format!("the sidecar is of version {sidecar}, and the control plane of {control_plane}");
     let hint = format!("use a sidecar of version {control_plane}");
-    let mut found = Diagnostic::warning(text)
-        .coded(Code::VersionSkew)
-        .with_hint(hint);
+    let mut found = Diagnostic::warning(Code::VersionSkew, text).with_hint(hint);
     found.place = spec.place(&["sidecar", "version"]);
     Some(found)
 }
@@ -87,8 +85,8 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn add(&mut self, code: Code, diagnostic: Diagnostic, path: &[&str], hint: String) {
-        let mut diagnostic = diagnostic.coded(code).with_hint(hint);
+    fn add(&mut self, diagnostic: Diagnostic, path: &[&str], hint: String) {
+        let mut diagnostic = diagnostic.with_hint(hint);
         diagnostic.place = self.spec.place(path);
         self.found.push(diagnostic);
     }
@@ -100,8 +98,7 @@ impl Checker<'_> {
                         CLUSTER_ID";
             let path = ["mesh", "kubernetes"];
             self.add(
-                Code::NoClusterId,
-                Diagnostic::error(text),
+                Diagnostic::error(Code::NoClusterId, text),
                 &path,
                 hint.to_owned(),
             );
@@ -126,8 +123,8 @@ impl Checker<'_> {
             let hint = format!(
                 "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
             );
-            let found = Diagnostic::error(text).about(about());
-            self.add(Code::NoNamespace, found, path, hint);
+            let found = Diagnostic::error(Code::NoNamespace, text).about(about());
+            self.add(found, path, hint);
         }
         if found.is_some_and(|found| found.is_ending) {
             let text = format!("the namespace `{namespace}` is being deleted");
@@ -135,8 +132,8 @@ impl Checker<'_> {
                 "wait until it is gone, and make it anew; `kubectl describe namespace {namespace}` \
                  tells what keeps it"
             );
-            let found = Diagnostic::error(text).about(about());
-            self.add(Code::NamespaceEnds, found, path, hint);
+            let found = Diagnostic::error(Code::NamespaceEnds, text).about(about());
+            self.add(found, path, hint);
         }
         found
     }
@@ -159,8 +156,8 @@ impl Checker<'_> {
                 read.facts.revision.namespace
             );
             let path = ["fleets", name, "membership", "network"];
-            let found = Diagnostic::warning(text).about(name);
-            self.add(Code::NoNetwork, found, &path, hint);
+            let found = Diagnostic::warning(Code::NoNetwork, text).about(name);
+            self.add(found, &path, hint);
         }
         self.ports(name, membership, namespace);
     }
@@ -187,8 +184,8 @@ impl Checker<'_> {
                 let hint = format!("add `{port}` with its number to the membership's `ports`");
                 let path = ["fleets", fleet, "membership", "ports"];
                 let about = format!("`{port}` of {fleet} for `{}`", service.name);
-                let found = Diagnostic::error(text).about(about);
-                self.add(Code::PortLost, found, &path, hint);
+                let found = Diagnostic::error(Code::PortLost, text).about(about);
+                self.add(found, &path, hint);
             }
         }
     }
@@ -210,8 +207,9 @@ impl Checker<'_> {
                 other.name, entry.name, entry.address
             );
             let hint = "delete the one whose machine is gone".to_owned();
-            let found = Diagnostic::warning(text).about(format!("{name}/{}", entry.name));
-            self.add(Code::SameAddress, found, &["fleets"], hint);
+            let found = Diagnostic::warning(Code::SameAddress, text)
+                .about(format!("{name}/{}", entry.name));
+            self.add(found, &["fleets"], hint);
         }
     }
 }
@@ -262,8 +260,7 @@ pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[Foreign]) -> Vec<Di
                 kind.to_lowercase(),
             ),
         };
-        let mut found = Diagnostic::error(text)
-            .coded(Code::Foreign)
+        let mut found = Diagnostic::error(Code::Foreign, text)
             .about(reference.to_string())
             .with_hint(hint);
         found.place = spec.place(path);
@@ -300,7 +297,7 @@ pub fn rights<'a>(
                 "this user may not, in the namespace `{name}`: {}",
                 lacking.join(", ")
             );
-            let diagnostic = Diagnostic::error(text).coded(Code::NotAllowed);
+            let diagnostic = Diagnostic::error(Code::NotAllowed, text);
             found.push(diagnostic.with_hint("grant the role in docs/rbac.md"));
         }
     }

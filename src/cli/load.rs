@@ -84,9 +84,9 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         (Ask::Advice, Some(read)) => {
             let found = mesh::preflight(&spec, &context, read, true, calls).await?;
             // Whoever validates may be another than who applies.
-            let weaken = |found: Diagnostic| match found.code {
-                Some(Code::NotAllowed) => found.as_warning(),
-                Some(_) | None => found,
+            let weaken = |found: Diagnostic| match found.code == Code::NotAllowed {
+                true => found.as_warning(),
+                false => found,
             };
             found.into_iter().map(weaken).collect()
         }
@@ -142,7 +142,7 @@ fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagno
     let too_large = |(name, fleet): (&String, &DesiredFleet)| {
         let kind = kinds.get(fleet.template.scope.provider.as_str())?;
         let error = bootstrap::encode(&fleet.user_data, &kind.info().user_data).err()?;
-        let mut diagnostic = Diagnostic::error(format!("fleet `{name}`: {error}"))
+        let mut diagnostic = Diagnostic::error(Code::Provider, format!("fleet `{name}`: {error}"))
             .about(name)
             .with_hint("let the machines fetch what is large: a package, an image, a download");
         diagnostic.place = spec.place(&["fleets", name, "bootstrap"]);
@@ -170,7 +170,7 @@ fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagn
         }
         if tokens.in_user_data {
             let text = format!("the tokens of fleet `{name}` are in its machines' user-data");
-            let mut diagnostic = Diagnostic::warning(text)
+            let mut diagnostic = Diagnostic::warning(Code::OpenToken, text)
                 .about(name)
                 .with_hint("whoever may read user-data can use a token until it expires");
             diagnostic.place.clone_from(&place);
@@ -179,7 +179,7 @@ fn check_tokens(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagn
             let text = format!(
                 "the provider `{provider}` of fleet `{name}` cannot hand a token to its machine alone"
             );
-            let mut diagnostic = Diagnostic::error(text).about(name).with_hint(
+            let mut diagnostic = Diagnostic::error(Code::OpenToken, text).about(name).with_hint(
                 "write `identity: {serviceAccountToken: {allowTokenInUserData: true}}` to let it be \
                  in the user-data, or `identity: none`",
             );
@@ -338,7 +338,7 @@ fn named_files(spec: &FleetSpec, base_dir: &Path) -> Result<NamedFiles, Vec<Diag
     let mut named = NamedFiles::default();
     let mut problems = Vec::new();
     let mut report = |field: &[&str], summary: String, hint: Option<&str>| {
-        let mut diagnostic = Diagnostic::error(summary);
+        let mut diagnostic = Diagnostic::error(Code::NamedFile, summary);
         diagnostic.place = spec.place(field);
         diagnostic.hint = hint.map(str::to_owned);
         problems.push(diagnostic);

@@ -167,11 +167,11 @@ pub fn unread_warning(failure: CliError) -> Diagnostic {
     let found = failure.diagnostics.into_iter().next();
     let found = found.unwrap_or_else(|| Diagnostic {
         hint: failure.hint,
-        ..Diagnostic::error(failure.summary).coded(Code::NotAsked)
+        ..Diagnostic::error(Code::NotAsked, failure.summary)
     });
     let mut said = vec![format!("the mesh was not read: {}", found.summary)];
     said.extend(failure.causes);
-    let warning = Diagnostic::warning(said.join(": "));
+    let warning = Diagnostic::warning(Code::NotAsked, said.join(": "));
     Diagnostic {
         summary: warning.summary,
         ..found.as_warning()
@@ -324,7 +324,7 @@ fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
         | KubernetesError::NoAccount { .. }
         | KubernetesError::Incomplete { .. } => (Code::NotAsked, ""),
     };
-    let mut found = Diagnostic::error(error.to_string()).coded(code);
+    let mut found = Diagnostic::error(code, error.to_string());
     found.hint = error.hint();
     let path = ["mesh", "kubernetes", field];
     found.place = spec.place(&path[..path.len() - usize::from(field.is_empty())]);
@@ -354,7 +354,7 @@ pub fn overridden(spec: &FleetSpec, read: &MeshRead) -> Vec<Diagnostic> {
                  cluster,
              }| {
                 let text = format!("the file says `{file}`, and the cluster `{cluster}`");
-                let mut diagnostic = Diagnostic::warning(text).coded(Code::Overridden).with_hint(
+                let mut diagnostic = Diagnostic::warning(Code::Overridden, text).with_hint(
                     "leave it out to take the cluster's; machines may be refused otherwise",
                 );
                 diagnostic.place = spec.place(&["mesh", "kubernetes", field]);

@@ -46,7 +46,8 @@ pub async fn run(
             Ok(loaded) => &loaded.spec.warnings,
             Err(error) => &error.diagnostics,
         };
-        write(path, &sarif(found).to_string())?;
+        let here = std::env::current_dir().map_err(|error| CliError::of(&error))?;
+        write(path, &sarif(found, &here).to_string())?;
     }
     let loaded = loaded?;
     let desired = &loaded.desired;

@@ -80,28 +80,28 @@ fn improvements(config: &SidecarConfig, provider: &str, membership: &Membership)
 fn problem(spec: &FleetSpec, fleet: &str, error: &FilesError) -> Diagnostic {
     let (code, path, hint): (_, &[&str], _) = match error {
         FilesError::NoRootCert { .. } => (
-            Some(Code::NoRootCert),
+            Code::NoRootCert,
             &["fleets", fleet, "membership", "namespace"],
             "let the mesh's discoverySelectors include the namespace: the control plane writes the \
              ConfigMap by itself, once the namespace exists",
         ),
         FilesError::NoGateway => (
-            Some(Code::NoGateway),
+            Code::NoGateway,
             &["mesh", "kubernetes", "eastWest"],
             "install the east-west gateway, or set `mesh.kubernetes.eastWest.address`, or \
              `privateDns: true` where the machines' DNS knows the control plane",
         ),
         FilesError::Annotation { .. } => (
-            None,
+            Code::Value,
             &["fleets", fleet, "membership", "annotations"],
             "write a ProxyConfig in YAML, as in `concurrency: 2`",
         ),
     };
-    let diagnostic = Diagnostic::error(format!(
-        "the machines of fleet `{fleet}` could not join: {error}"
-    ));
-    let mut diagnostic = diagnostic.about(fleet).with_hint(hint);
-    diagnostic.code = code;
+    let diagnostic = Diagnostic::error(
+        code,
+        format!("the machines of fleet `{fleet}` could not join: {error}"),
+    );
+    let diagnostic = diagnostic.about(fleet).with_hint(hint);
     match spec.place(path) {
         Some(place) => diagnostic.at(place),
         None => diagnostic,

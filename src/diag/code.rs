@@ -1,12 +1,30 @@
-//! Names of what a look at the mesh finds, for people to look up and for machines to filter by.
+//! Names of what is found in a fleet file and in its mesh, for people to look up and for machines to
+//! filter by.
+//!
+//! Those of 0 are classes of what a file alone gets wrong, of 1 about rights and namespaces, of 2
+//! about the mesh, and of 3 about how fleets and what leads to them fit together.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What a look at the mesh found. A code keeps its meaning for ever.
+/// What was found. A code keeps its meaning for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
+    /// A text is no YAML that meshvm reads.
+    Syntax,
+    /// A field is unknown or missing, or its value is of another type.
+    Shape,
+    /// A field does not take the value.
+    Value,
+    /// A variable is not declared, has no value, or one that does not fit.
+    Variable,
+    /// A fleet has no provider or two, or its provider does not take what the file says.
+    Provider,
+    /// Parts of the file do not agree.
+    Disagreement,
+    /// A file that the fleet file names is not there, or another than it says.
+    NamedFile,
     /// A membership's namespace does not exist.
     NoNamespace,
     /// An object of a wanted name exists and is not the stack's.
@@ -35,11 +53,36 @@ pub enum Code {
     PortLost,
     /// Two entries have one address.
     SameAddress,
+    /// Fleets have one service account.
+    SharedAccount,
+    /// A probe asks a port that the workload does not have.
+    ProbePort,
+    /// A port of a Service leads to none of the workload's.
+    TargetPort,
+    /// Fleets make one Service.
+    ServiceTwice,
+    /// Members get no sidecar.
+    NoSidecar,
+    /// No machines are in a subset.
+    EmptySubset,
+    /// A Service does not select the machines of its own fleet.
+    NotSelected,
+    /// A port of members is kept out of the mesh.
+    ExcludedPort,
+    /// Tokens go elsewhere than to their machines alone.
+    OpenToken,
 }
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 30] = [
+        Self::Syntax,
+        Self::Shape,
+        Self::Value,
+        Self::Variable,
+        Self::Provider,
+        Self::Disagreement,
+        Self::NamedFile,
         Self::NoNamespace,
         Self::Foreign,
         Self::NotAllowed,
@@ -54,11 +97,27 @@ impl Code {
         Self::NoControlPlane,
         Self::PortLost,
         Self::SameAddress,
+        Self::SharedAccount,
+        Self::ProbePort,
+        Self::TargetPort,
+        Self::ServiceTwice,
+        Self::NoSidecar,
+        Self::EmptySubset,
+        Self::NotSelected,
+        Self::ExcludedPort,
+        Self::OpenToken,
     ];
 
     /// Returns the code as it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Syntax => "MV001",
+            Self::Shape => "MV002",
+            Self::Value => "MV003",
+            Self::Variable => "MV004",
+            Self::Provider => "MV005",
+            Self::Disagreement => "MV006",
+            Self::NamedFile => "MV007",
             Self::NoNamespace => "MV101",
             Self::Foreign => "MV102",
             Self::NotAllowed => "MV103",
@@ -73,12 +132,35 @@ impl Code {
             Self::NoControlPlane => "MV207",
             Self::PortLost => "MV301",
             Self::SameAddress => "MV302",
+            Self::SharedAccount => "MV303",
+            Self::ProbePort => "MV304",
+            Self::TargetPort => "MV305",
+            Self::ServiceTwice => "MV306",
+            Self::NoSidecar => "MV307",
+            Self::EmptySubset => "MV308",
+            Self::NotSelected => "MV309",
+            Self::ExcludedPort => "MV310",
+            Self::OpenToken => "MV311",
         }
+    }
+
+    /// Returns whether it is of a class of findings, and not of one.
+    pub fn is_class(self) -> bool {
+        self <= Self::NamedFile
     }
 
     /// Returns why what was found matters.
     pub fn why(self) -> &'static str {
         match self {
+            Self::Syntax => "nothing can be made of a file that is not read whole",
+            Self::Shape => "a field that is not read as it was meant makes something else",
+            Self::Value => {
+                "a cloud, Kubernetes or Istio would refuse it, or take it for something else"
+            }
+            Self::Variable => "the file asks for something else with every value of it",
+            Self::Provider => "no cloud could make the machines",
+            Self::Disagreement => "one part of the file keeps the other from having an effect",
+            Self::NamedFile => "machines boot from what it holds",
             Self::NoNamespace => "nothing can be written into a namespace that is not there",
             Self::Foreign => "what meshvm did not make, it does not change",
             Self::NotAllowed => "an apply would stop half-way",
@@ -99,6 +181,17 @@ impl Code {
             Self::NoControlPlane => "nobody would let the machines in",
             Self::PortLost => "the mesh leaves an endpoint out whose named port it does not know",
             Self::SameAddress => "the mesh knows an endpoint by its address: one hides the other",
+            Self::SharedAccount => "whoever is let in by one of them is let in by the other",
+            Self::ProbePort => "the mesh sends no traffic to what is never healthy",
+            Self::TargetPort => "clients of the Service would reach nothing",
+            Self::ServiceTwice => "one would undo what the other wrote",
+            Self::NoSidecar => "what is no part of the mesh cannot answer its members",
+            Self::EmptySubset => "whoever is sent there gets no answer",
+            Self::NotSelected => "clients of the Service would not reach them",
+            Self::ExcludedPort => {
+                "callers that speak mutual TLS, as those in the mesh do, would reach a workload that does not"
+            }
+            Self::OpenToken => "whoever has a token can be that machine in the mesh",
         }
     }
 }
@@ -125,5 +218,14 @@ mod tests {
     fn codes_are_told_apart() {
         let codes: BTreeSet<&str> = Code::ALL.into_iter().map(Code::as_str).collect();
         assert_eq!(codes.len(), Code::ALL.len());
+        assert!(Code::ALL.is_sorted_by_key(|code| code.as_str()));
+    }
+
+    #[test]
+    fn the_guide_has_every_code() {
+        let guide = include_str!("../../docs/istio.md");
+        let missing = |code: &Code| !guide.contains(&format!("| {code} | "));
+        let missing: Vec<Code> = Code::ALL.into_iter().filter(missing).collect();
+        assert_eq!(missing, []);
     }
 }

@@ -20,11 +20,8 @@ pub fn diagnostics(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String
     let mut text = String::new();
     let told = alike(diagnostics.iter().collect(), |found| {
         found.about.as_ref()?;
-        // Those without a code are told apart by what is to be done.
-        let hint = match found.code {
-            Some(_) => None,
-            None => found.hint.as_ref(),
-        };
+        // A class holds more than one thing; what is to be done tells them apart.
+        let hint = found.code.is_class().then_some(&found.hint);
         Some((found.severity, found.code, hint))
     });
     for group in told {
@@ -50,15 +47,9 @@ fn reports(
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let summary = match diagnostic.code {
-        Some(code) => format!("{}: {}", diagnostic.summary, code.why()),
-        None => diagnostic.summary.clone(),
-    };
-    let title = level.primary_title(summary.as_str());
-    let title = match diagnostic.code {
-        Some(code) => title.id(code.as_str()),
-        None => title,
-    };
+    let code = diagnostic.code;
+    let summary = format!("{}: {}", diagnostic.summary, code.why());
+    let title = level.primary_title(summary.as_str()).id(code.as_str());
     let names: Vec<&str> = others.iter().filter_map(|o| o.about.as_deref()).collect();
     let more = match names.len() {
         0 => None,
@@ -111,8 +102,8 @@ mod tests {
 
     fn same_address(count: usize) -> Vec<Diagnostic> {
         let found = |n| {
-            Diagnostic::warning(format!("vm/a and vm/b{n} both have the address 10.0.0.1"))
-                .coded(Code::SameAddress)
+            let text = format!("vm/a and vm/b{n} both have the address 10.0.0.1");
+            Diagnostic::warning(Code::SameAddress, text)
                 .about(format!("vm/b{n}"))
                 .with_hint("delete the one whose machine is gone")
         };
@@ -126,13 +117,13 @@ mod tests {
     #[test]
     fn many_that_are_alike_are_told_once_with_their_count_and_first_names() {
         let mut found = same_address(300);
-        found.push(Diagnostic::error("something else"));
+        found.push(Diagnostic::error(Code::Value, "something else"));
         let text = told(&found);
         assert_eq!(text.matches("MV302").count(), 1, "{text}");
         assert_eq!(text.matches("help:").count(), 1, "{text}");
         let more = "note: 299 more like it: vm/b1, vm/b2, vm/b3, vm/b4, vm/b5, vm/b6 and 293 more";
         assert!(text.contains(more), "{text}");
-        assert!(text.contains("error: something else"), "{text}");
+        assert!(text.contains(": something else: "), "{text}");
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod traffic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::diag::Code;
+
 use super::model::{Arch, FleetBody, Package, PackageFormat, Sidecar};
 use super::place::At;
 use super::problems::Problems;
@@ -30,21 +32,44 @@ pub(super) struct Checker<'a> {
     pub root: &'a Node,
     /// The problems so far.
     pub problems: &'a mut Problems,
+    /// What a problem is called.
+    code: Code,
+}
+
+impl<'a> Checker<'a> {
+    /// Makes one that calls problems those of a value.
+    pub fn new(root: &'a Node, problems: &'a mut Problems) -> Self {
+        Self {
+            root,
+            problems,
+            code: Code::Value,
+        }
+    }
 }
 
 impl Checker<'_> {
+    /// Returns one that calls problems something else.
+    fn coded(&mut self, code: Code) -> Checker<'_> {
+        Checker {
+            root: self.root,
+            problems: self.problems,
+            code,
+        }
+    }
+
     fn error<S: AsRef<str>>(&mut self, path: &[S], summary: String, hint: impl Into<String>) {
-        self.problems.error(&self.root.locate(path), summary, hint);
+        let at = self.root.locate(path);
+        self.problems.error(self.code, &at, summary, hint);
     }
 
     fn key_error<S: AsRef<str>>(&mut self, path: &[S], summary: String, hint: impl Into<String>) {
-        self.problems
-            .error(&self.root.locate_key(path), summary, hint);
+        let at = self.root.locate_key(path);
+        self.problems.error(self.code, &at, summary, hint);
     }
 
     fn warning<S: AsRef<str>>(&mut self, path: &[S], summary: String, hint: impl Into<String>) {
-        self.problems
-            .warning(&self.root.locate(path), summary, hint);
+        let at = self.root.locate(path);
+        self.problems.warning(self.code, &at, summary, hint);
     }
 
     /// Returns the line of a path as a person finds it, such as `meshvm.yaml:12:5`.
@@ -132,12 +157,14 @@ pub(super) fn sidecar(sidecar: &Sidecar, checker: &mut Checker<'_>) {
             (Some(_), Some(_)) => {
                 let place = ["sidecar", "packages", &index, "url"];
                 let summary = "the package has both `path` and `url`".to_owned();
+                let mut checker = checker.coded(Code::Disagreement);
                 checker.key_error(&place, summary, "keep one of them");
             }
         }
         if let Some(first) = first.get(&(*format, *arch)) {
             let (format, arch) = (format.as_str(), arch.as_str());
             let summary = format!("there is another package for {format} and {arch}");
+            let mut checker = checker.coded(Code::Disagreement);
             checker.error(&place, summary, format!("the first is at {first}"));
         } else {
             let here = checker.named_place(&place);
@@ -153,6 +180,7 @@ pub(super) fn provider(fleet: &str, found: &[&str], known: &[&str], checker: &mu
         [] => {
             let summary = format!("the fleet `{fleet}` has no provider");
             let hint = format!("add one block of {}", list(known.iter().copied()));
+            let mut checker = checker.coded(Code::Provider);
             checker.key_error(&["fleets", fleet], summary, hint);
         }
         [first, rest @ ..] => {
@@ -160,6 +188,7 @@ pub(super) fn provider(fleet: &str, found: &[&str], known: &[&str], checker: &mu
                 let summary =
                     format!("the fleet `{fleet}` has two providers, `{first}` and `{second}`");
                 let hint = "keep one; machines of both need two fleets";
+                let mut checker = checker.coded(Code::Provider);
                 checker.key_error(&["fleets", fleet, second], summary, hint);
             }
         }
@@ -186,6 +215,7 @@ pub(super) fn fleet(name: &str, body: &FleetBody, has_mesh: bool, checker: &mut 
     if let Some(external) = external {
         external::check(name, external, checker);
     }
+    let mut checker = checker.coded(Code::Disagreement);
     if membership.is_some() && external.is_some() {
         let summary = format!("the fleet `{name}` is both a member and external");
         let hint = "keep one; set to null what comes from `defaults`";

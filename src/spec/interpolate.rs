@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use crate::diag::Code;
+
 use super::place::{At, Mark};
 use super::problems::Problems;
 use super::tree::{Allowance, Node, Value, dotted};
@@ -77,7 +79,7 @@ impl<'a> Pass<'a> {
             let at = self.at(mark);
             let hint = "write the key out; variables stand in values";
             self.problems
-                .error(&at, "a key cannot use a variable", hint);
+                .error(Code::Variable, &at, "a key cannot use a variable", hint);
         }
     }
 
@@ -125,7 +127,7 @@ impl<'a> Pass<'a> {
                     let at = self.at(self.inside(node.mark, written));
                     let summary = format!("`{written}` is {found}, and cannot be part of a text");
                     let hint = "let the variable be the whole value";
-                    self.problems.error(&at, summary, hint);
+                    self.problems.error(Code::Variable, &at, summary, hint);
                     node.broken = true;
                 }
                 None => node.broken = true,
@@ -150,7 +152,7 @@ impl<'a> Pass<'a> {
                     ),
                 };
                 let summary = format!("the variable `{name}` is not declared");
-                self.problems.error(&at, summary, hint);
+                self.problems.error(Code::Variable, &at, summary, hint);
             }
             return None;
         };
@@ -163,7 +165,7 @@ impl<'a> Pass<'a> {
                 Allowance::BYTES >> 20
             );
             self.problems
-                .error(&at, summary, "use large values less often");
+                .error(Code::Variable, &at, summary, "use large values less often");
             return None;
         }
         Some(variable)

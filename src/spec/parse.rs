@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use meshvm_provider_api::Kind;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 use super::interpolate::interpolate;
 use super::place::{Files, Mark};
@@ -60,6 +60,7 @@ pub fn parse(inputs: &Inputs, kinds: &[&dyn Kind]) -> Result<FleetSpec, Vec<Diag
         Some(parts) => Ok(parts.spec(Document { root, files }, warnings)),
         // Unreachable as long as everything that fails is reported; never a panic for it.
         None => Err(vec![Diagnostic::error(
+            Code::Syntax,
             "the fleet file could not be read, and no reason was found",
         )]),
     }
@@ -71,7 +72,7 @@ fn read(inputs: &Inputs, problems: &mut Problems) -> Option<Node> {
         let hint = "name one with -f";
         problems.add(
             None,
-            Diagnostic::error("there is no fleet file").with_hint(hint),
+            Diagnostic::error(Code::Syntax, "there is no fleet file").with_hint(hint),
         );
         return None;
     }
@@ -120,7 +121,12 @@ fn read_merged(
             Value::Null | Value::Bool(_) | Value::Number(..) | Value::Text(_) | Value::List(_) => {
                 let at = node.locate::<&str>(&[]);
                 let summary = format!("{what} must be a map, and this is {}", node.described());
-                problems.error(&at, summary, "begin with lines such as `name: value`");
+                problems.error(
+                    Code::Syntax,
+                    &at,
+                    summary,
+                    "begin with lines such as `name: value`",
+                );
                 merged = None;
                 continue;
             }
@@ -173,6 +179,7 @@ fn finish(mut root: Node, kinds: &[&dyn Kind], problems: &mut Problems) -> Node 
                 Allowance::BYTES >> 20
             );
             problems.error(
+                Code::Syntax,
                 &at,
                 summary,
                 "move large values into the fleets that need them",

@@ -7,7 +7,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, JsonTypeSet};
 use serde_json::{Map, Value, json};
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 use super::plain;
 use super::tree::{Node, Value as Tree};
@@ -122,7 +122,11 @@ pub(super) fn value(
         | Kind::UnevaluatedProperties { .. }
         | Kind::Referencing(_) => (error.masked_with("the value").to_string(), described),
     };
-    with_origin(summary, hint, node)
+    let code = match matches!(error.kind(), Kind::Type { .. }) {
+        true => Code::Shape,
+        false => Code::Value,
+    };
+    with_origin(code, summary, hint, node)
 }
 
 /// Says that a value is none of what is allowed.
@@ -137,7 +141,7 @@ pub(super) fn none_of(options: &[String], node: &Node) -> Diagnostic {
         Tree::Null | Tree::Bool(_) | Tree::Number(..) | Tree::List(_) | Tree::Map(_) => None,
     };
     let hint = meant.map(|name| format!("did you mean `{name}`?"));
-    with_origin(summary, hint, node)
+    with_origin(Code::Value, summary, hint, node)
 }
 
 /// Says what a branch of a choice allows.
@@ -169,8 +173,8 @@ pub(super) fn options(branch: &Value) -> Vec<String> {
         .collect()
 }
 
-fn with_origin(summary: String, hint: Option<String>, node: &Node) -> Diagnostic {
-    let found = Diagnostic::error(summary);
+fn with_origin(code: Code, summary: String, hint: Option<String>, node: &Node) -> Diagnostic {
+    let found = Diagnostic::error(code, summary);
     let origin = node.origin.as_deref().map(str::to_owned);
     match (origin, hint) {
         (Some(origin), Some(hint)) => found.with_hint(format!("{origin}; {hint}")),

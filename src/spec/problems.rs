@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 
 use super::place::{At, Files, Mark};
 
@@ -55,13 +55,25 @@ impl Problems {
     }
 
     /// Adds an error.
-    pub fn error(&mut self, at: &At, summary: impl Into<String>, hint: impl Into<String>) {
-        self.add(Some(at), Diagnostic::error(summary).with_hint(hint));
+    pub fn error(
+        &mut self,
+        code: Code,
+        at: &At,
+        summary: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Some(at), Diagnostic::error(code, summary).with_hint(hint));
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, at: &At, summary: impl Into<String>, hint: impl Into<String>) {
-        self.add(Some(at), Diagnostic::warning(summary).with_hint(hint));
+    pub fn warning(
+        &mut self,
+        code: Code,
+        at: &At,
+        summary: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Some(at), Diagnostic::warning(code, summary).with_hint(hint));
     }
 
     /// Returns whether anything must be mended.

@@ -15,7 +15,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::paths::LocationSegment;
 use serde_json::{Map, Value};
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 use super::phrase;
 use super::problems::Problems;
@@ -60,7 +60,10 @@ pub(super) fn check(
         Err(error) => {
             let summary = format!("the schema of this build of meshvm is not valid: {error}");
             let hint = "a provider's block has a mistake in its schema; this is a bug in meshvm";
-            problems.add(None, Diagnostic::error(summary).with_hint(hint));
+            problems.add(
+                None,
+                Diagnostic::error(Code::Shape, summary).with_hint(hint),
+            );
             return Broken(BTreeSet::from([Vec::new()]));
         }
     };
@@ -149,10 +152,16 @@ impl Shape<'_> {
             _ => false,
         };
         let diagnostic = if in_fleet && self.missing_features.contains(&name) {
-            Diagnostic::error(format!("this build has no provider `{name}`"))
-                .with_hint(format!("build meshvm with `--features {name}`"))
+            Diagnostic::error(
+                Code::Provider,
+                format!("this build has no provider `{name}`"),
+            )
+            .with_hint(format!("build meshvm with `--features {name}`"))
         } else {
-            let found = Diagnostic::error(format!("unknown field `{name}`{}", inside(parent)));
+            let found = Diagnostic::error(
+                Code::Shape,
+                format!("unknown field `{name}`{}", inside(parent)),
+            );
             let fields = self.holder(error).and_then(field_names);
             let known = fields.unwrap_or_default();
             match nearest(name, known.iter().copied()) {
@@ -179,7 +188,7 @@ impl Shape<'_> {
             Some(text) => format!("add `{name}`: {text}"),
             None => format!("add `{name}`"),
         };
-        let diagnostic = Diagnostic::error(summary).with_hint(hint);
+        let diagnostic = Diagnostic::error(Code::Shape, summary).with_hint(hint);
         self.problems
             .add_keyed(Some(&at), format!("missing {name}"), diagnostic);
         self.broken.0.insert(parent.to_vec());
@@ -233,7 +242,7 @@ impl Shape<'_> {
                 _ => format!("`{field}` must have exactly one of {names}"),
             };
             let wrong = node.and_then(Node::map).and_then(|map| map.keys().next());
-            let found = Diagnostic::error(summary);
+            let found = Diagnostic::error(Code::Shape, summary);
             let wrong = wrong.filter(|_| present.is_empty());
             match wrong.and_then(|name| nearest(name, known.iter().copied())) {
                 Some(name) => found.with_hint(format!("did you mean `{name}`?")),

@@ -11,7 +11,7 @@ use meshvm_provider_api::{Kind, Template};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 use super::check::{self, Checker};
 use super::model::{Budgets, FleetBody, Identity, Mesh, Sidecar, default_ledger};
@@ -84,10 +84,7 @@ impl Work<'_> {
         let sidecar: Option<Option<Sidecar>> = self.field("sidecar", problems);
         let identity: Option<Option<Identity>> = self.field("identity", problems);
         let budgets: Option<Option<Budgets>> = self.field("budgets", problems);
-        let mut checker = Checker {
-            root: self.root,
-            problems,
-        };
+        let mut checker = Checker::new(self.root, problems);
         if let Some(ledger) = &ledger {
             check::ledger(ledger, &mut checker);
         }
@@ -151,10 +148,7 @@ impl Work<'_> {
             }
         }
         let has_mesh = self.root.get("mesh").is_some();
-        let mut checker = Checker {
-            root: self.root,
-            problems,
-        };
+        let mut checker = Checker::new(self.root, problems);
         for (name, body) in &bodies {
             check::fleet(name.as_str(), body, has_mesh, &mut checker);
         }
@@ -181,10 +175,7 @@ impl Work<'_> {
         let name = |kind: &&dyn Kind| kind.info().name;
         let names: Vec<&str> = found.iter().map(name).collect();
         let known: Vec<&str> = self.kinds.iter().map(name).collect();
-        let mut checker = Checker {
-            root: self.root,
-            problems,
-        };
+        let mut checker = Checker::new(self.root, problems);
         check::provider(fleet, &names, &known, &mut checker);
         match found.as_slice() {
             [only] => Some(*only),
@@ -209,7 +200,7 @@ impl Work<'_> {
             Err(findings) => {
                 for finding in findings {
                     let at = check::finding_place(self.root, fleet, provider, &finding.path);
-                    let found = Diagnostic::error(finding.message);
+                    let found = Diagnostic::error(Code::Provider, finding.message);
                     let found = match finding.hint {
                         Some(hint) => found.with_hint(hint),
                         None => found,
@@ -273,7 +264,7 @@ impl Work<'_> {
                 let path: Vec<String> = path.iter().map(ToString::to_string).chain(inner).collect();
                 let at = self.root.locate(&path);
                 let message = error.inner().to_string();
-                problems.add(Some(&at), Diagnostic::error(message));
+                problems.add(Some(&at), Diagnostic::error(Code::Value, message));
                 None
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 use super::interpolate::{Piece, is_name, pieces};
 use super::place::{At, Mark};
@@ -70,7 +70,12 @@ pub(super) fn resolve(root: &Node, given: Given<'_>, problems: &mut Problems) ->
         };
         if !is_name(name) {
             let hint = "begin with a letter or _, and go on with letters, digits, _ and -";
-            problems.error(&key, format!("`{name}` cannot be a variable's name"), hint);
+            problems.error(
+                Code::Variable,
+                &key,
+                format!("`{name}` cannot be a variable's name"),
+                hint,
+            );
         }
         report_nested(&entry.node, &["vars", name], problems);
         let variable = value(name, &entry.node, given, &key, problems);
@@ -92,7 +97,10 @@ fn report_undeclared(declared: &Map, given: Given<'_>, problems: &mut Problems) 
     for name in given.vars.keys() {
         if !declared.contains_key(name) {
             let summary = format!("`--var {name}` sets a variable that is not declared");
-            problems.add(None, Diagnostic::error(summary).with_hint(hint(name)));
+            problems.add(
+                None,
+                Diagnostic::error(Code::Variable, summary).with_hint(hint(name)),
+            );
         }
     }
     for (name, entry) in given.files.into_iter().flatten() {
@@ -102,7 +110,7 @@ fn report_undeclared(declared: &Map, given: Given<'_>, problems: &mut Problems) 
                 field: name.clone(),
             };
             let summary = format!("`{name}` sets a variable that is not declared");
-            problems.error(&at, summary, hint(name));
+            problems.error(Code::Variable, &at, summary, hint(name));
         }
     }
 }
@@ -120,6 +128,7 @@ fn report_nested(node: &Node, path: &[&str], problems: &mut Problems) {
             };
             let summary = format!("the value of a variable cannot use a variable (`{name}`)");
             problems.error(
+                Code::Variable,
                 &at,
                 summary,
                 "write the value out, or use both where it is used",
@@ -164,7 +173,7 @@ fn value(
             Err(wanted) => {
                 let summary = format!("{setter}: {} is not {wanted}", quoted(text));
                 let hint = "the type is that of the default, which stands here";
-                problems.error(key, summary, hint);
+                problems.error(Code::Variable, key, summary, hint);
                 Variable {
                     value: default.clone(),
                     setter,
@@ -189,7 +198,7 @@ fn value(
         let hint = format!(
             "give it one: --var {name}=…, a --var-file, or MESHVM_VAR_{name} in the environment"
         );
-        problems.error(key, summary, hint);
+        problems.error(Code::Variable, key, summary, hint);
     }
     Variable {
         value: default.clone(),

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
+use crate::diag::Code;
+
 use super::place::{At, Mark};
 use super::problems::Problems;
 use super::tags;
@@ -50,6 +52,7 @@ pub(super) fn read(file: usize, text: &str, problems: &mut Problems) -> Option<N
                 let at = reader.at(span);
                 let hint = "put the second into a file of its own, and give both with -f";
                 reader.problems.error(
+                    Code::Syntax,
                     &at,
                     "a fleet file holds one YAML document, and here a second begins",
                     hint,
@@ -199,8 +202,12 @@ impl Reader<'_> {
         let Some(anchored) = self.anchors.get(&anchor) else {
             let at = self.at(span);
             let hint = "a value cannot contain itself: write it out";
-            self.problems
-                .error(&at, "this alias stands inside of what it names", hint);
+            self.problems.error(
+                Code::Syntax,
+                &at,
+                "this alias stands inside of what it names",
+                hint,
+            );
             let broken = true;
             return Some(Node {
                 broken,
@@ -217,7 +224,7 @@ impl Reader<'_> {
                 Allowance::BYTES >> 20
             );
             let hint = "use fewer aliases of aliases; `defaults` serve every fleet";
-            self.problems.error(&at, summary, hint);
+            self.problems.error(Code::Syntax, &at, summary, hint);
             return None;
         }
         Some(Node {
@@ -229,7 +236,7 @@ impl Reader<'_> {
     fn too_deep<T>(&mut self, span: Span) -> Option<T> {
         let at = self.at(span);
         let summary = format!("nested more than {DEEPEST} levels deep");
-        self.problems.error(&at, summary, TOO_DEEP);
+        self.problems.error(Code::Syntax, &at, summary, TOO_DEEP);
         None
     }
 
@@ -278,7 +285,8 @@ impl Reader<'_> {
                 field: String::new(),
             };
             let hint = mistake.hint();
-            self.problems.error(&at, mistake.to_string(), hint);
+            self.problems
+                .error(Code::Syntax, &at, mistake.to_string(), hint);
         }
         node
     }
@@ -287,7 +295,8 @@ impl Reader<'_> {
         if let Some(mistake) = tag.and_then(|tag| tags::container(&tag, own)) {
             let hint = mistake.hint();
             let at = self.at(span);
-            self.problems.error(&at, mistake.to_string(), hint);
+            self.problems
+                .error(Code::Syntax, &at, mistake.to_string(), hint);
         }
     }
 
@@ -318,7 +327,7 @@ impl Reader<'_> {
             "look at the indentation and brackets here and in the lines above"
         };
         self.problems
-            .error(&at, format!("not valid YAML: {info}"), hint);
+            .error(Code::Syntax, &at, format!("not valid YAML: {info}"), hint);
     }
 
     fn mark(&self, span: Span) -> Mark {
@@ -346,7 +355,12 @@ fn judge_key(node: Node, merges: bool, first: Option<Mark>, problems: &mut Probl
     };
     if merges {
         let hint = "YAML 1.2 has none: use `defaults`, or an alias for a whole value";
-        problems.error(&at, "merge keys (`<<`) are not supported", hint);
+        problems.error(
+            Code::Syntax,
+            &at,
+            "merge keys (`<<`) are not supported",
+            hint,
+        );
         return Key::Refused;
     }
     let Value::Text(text) = node.value else {
@@ -358,13 +372,18 @@ fn judge_key(node: Node, merges: bool, first: Option<Mark>, problems: &mut Probl
             }
         };
         let summary = format!("a key must be text, and this is {}", node.described());
-        problems.error(&at, summary, hint);
+        problems.error(Code::Syntax, &at, summary, hint);
         return Key::Refused;
     };
     if let Some(first) = first {
         let place = problems.files.name(first);
         let hint = format!("it is set first at {place}: remove one of the two");
-        problems.error(&at, format!("`{text}` is set twice in the same map"), hint);
+        problems.error(
+            Code::Syntax,
+            &at,
+            format!("`{text}` is set twice in the same map"),
+            hint,
+        );
         return Key::Refused;
     }
     Key::Text(text, node.mark)

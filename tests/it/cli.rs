@@ -261,25 +261,57 @@ fn colours_are_for_terminals() {
     assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
 }
 
-#[test]
-fn the_fleet_file_may_come_from_standard_input() {
-    let sandbox = Sandbox::new();
+/// Runs a command that reads a text from standard input.
+fn fed(sandbox: &Sandbox, line: &str, text: &str) -> Ran {
+    let args: Vec<&str> = line.split(' ').collect();
     let mut child = sandbox
-        .command(&["validate", "-f", "-"])
+        .command(&args)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(FLEETS.as_bytes())
-        .unwrap();
-    let ran = finish(child).exits(0);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    finish(child)
+}
+
+#[test]
+fn the_fleet_file_may_come_from_standard_input() {
+    let ran = fed(&Sandbox::new(), "validate -f -", FLEETS).exits(0);
     assert_eq!(
         ran.stdout,
         "The fleet file is valid: stack shop, 2 fleets, 3 machines.\n"
     );
+}
+
+#[test]
+fn sarif_has_a_rule_and_a_file_for_what_the_file_tells() {
+    let sandbox = Sandbox::with(FLEETS);
+    let flaw = format!("{FLEETS}flets: {{}}\n");
+    fs::create_dir(sandbox.path("pr\u{f6}d#1")).unwrap();
+    sandbox.write("pr\u{f6}d#1/a:b.yaml", &flaw);
+    let inside = sandbox.path("pr\u{f6}d#1/a:b.yaml").display().to_string();
+    for file in [
+        "pr\u{f6}d#1/a:b.yaml",
+        "./pr\u{f6}d#1/../pr\u{f6}d#1/a:b.yaml",
+        &inside,
+    ] {
+        let line = format!("validate --sarif found.sarif -f {file}");
+        sandbox.meshvm(&line).exits(1);
+        let log: Value = serde_json::from_str(&sandbox.read("found.sarif")).unwrap();
+        let result = &log["runs"][0]["results"][0];
+        assert_eq!(result["ruleId"], "MV002");
+        let place = &result["locations"][0]["physicalLocation"];
+        let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+        assert!(uri.ends_with("pr%C3%B6d%231/a%3Ab.yaml"), "{uri}");
+        assert!(!uri.starts_with("file:"), "{uri}");
+    }
+    let line = "validate --sarif found.sarif -f -";
+    fed(&sandbox, line, &flaw).exits(1);
+    let log: Value = serde_json::from_str(&sandbox.read("found.sarif")).unwrap();
+    let place = &log["runs"][0]["results"][0]["locations"][0];
+    assert_eq!(place["physicalLocation"], Value::Null);
+    assert_eq!(place["logicalLocations"][0]["fullyQualifiedName"], "flets");
 }
 
 #[test]

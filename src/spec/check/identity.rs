@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::diag::Code;
 use crate::spec::model::{Identity, Mesh};
 
 use super::Checker;
@@ -28,7 +29,9 @@ pub(in crate::spec) fn identity(
         Some(Mesh::Manifests(_)) | None => {
             let summary = "there is no cluster to ask for tokens".to_owned();
             let hint = "add `mesh: {kubernetes: {}}`, or write `identity: none`";
-            checker.key_error(&path, summary, hint);
+            checker
+                .coded(Code::Disagreement)
+                .key_error(&path, summary, hint);
         }
     }
     if let Some(ttl) = token.ttl

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::diag::Code;
 use crate::spec::model::{Bootstrap, File, Rollout};
 use crate::spec::scalars::Amount;
 
@@ -69,6 +70,7 @@ pub(super) fn bootstrap(fleet: &str, bootstrap: &Bootstrap, checker: &mut Checke
             checker.error(&place, summary, "write an absolute path, as /etc/motd");
         } else if let Some(first) = first.get(&steps) {
             let summary = format!("the file `{path}` is written twice");
+            let mut checker = checker.coded(Code::Disagreement);
             checker.error(&place, summary, format!("the first is at {first}"));
         } else {
             let here = checker.named_place(&place);
@@ -94,6 +96,8 @@ pub(super) fn rollout(fleet: &str, rollout: &Rollout, checker: &mut Checker<'_>)
         let path = ["fleets", fleet, "rollout", "maxSurge"];
         let summary = "with `maxSurge` and `maxUnavailable` both 0 no machine can be replaced";
         let hint = "allow one of them at least 1";
-        checker.error(&path, summary.to_owned(), hint);
+        checker
+            .coded(Code::Disagreement)
+            .error(&path, summary.to_owned(), hint);
     }
 }

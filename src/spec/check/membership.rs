@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::diag::Code;
 use crate::spec::model::{
     Grpc, HttpGet, Membership, Port, Probe, Service, ServiceEntry, TcpSocket,
 };
@@ -57,6 +58,7 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         if is_set && labels.is_empty() {
             let summary = format!("the {kind} selects nothing: the membership has no labels");
             let hint = format!("add `labels: {{app: {fleet}}}` to the membership");
+            let mut checker = checker.coded(Code::NotSelected);
             checker.error(&at(field), summary, hint);
         }
     }
@@ -140,7 +142,9 @@ fn check_probe(
                 let path = ["fleets", fleet, "membership", "probe", second];
                 let summary = format!("the probe has both `{first}` and `{second}`");
                 let hint = "keep one; set to null what comes from `defaults`";
-                checker.key_error(&path, summary, hint);
+                checker
+                    .coded(Code::Disagreement)
+                    .key_error(&path, summary, hint);
             }
         }
     }
@@ -161,6 +165,7 @@ fn check_probe(
         if !ports.is_empty() && !ports.values().any(|known| known.0 == port) {
             let path = ["fleets", fleet, "membership", "probe", method, "port"];
             let summary = format!("the probe asks port {port}, which the membership does not have");
+            let mut checker = checker.coded(Code::ProbePort);
             checker.error(&path, summary, known_ports(ports));
         }
     }
@@ -178,6 +183,7 @@ fn check_selector(
     };
     let at = ["fleets", fleet, "membership", "service", "selector"];
     check_labels(&at, selector, checker);
+    let mut checker = checker.coded(Code::NotSelected);
     if selector.is_empty() {
         let summary = "the Service selects nothing: its selector is empty".to_owned();
         let hint = "write labels that the machines have, or leave it out to select by all of them";
@@ -232,6 +238,7 @@ fn check_service(
                     Some(name) => format!("did you mean `{name}`?"),
                     None => known_ports(ports),
                 };
+                let mut checker = checker.coded(Code::TargetPort);
                 checker.error(&at("targetPort"), summary, hint);
             }
             Some(target) => check_target(&at("targetPort"), target, checker),
@@ -248,6 +255,7 @@ fn check_service(
                         }
                         false => format!("set `targetPort`; {}", known_ports(ports)),
                     };
+                    let mut checker = checker.coded(Code::TargetPort);
                     checker.error(&at("name"), summary, hint);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::diag::Code;
 use crate::spec::model::{EastWest, KubernetesMesh, Mesh};
 use crate::spec::scalars::KubeName;
 
@@ -82,11 +83,14 @@ fn east_west(gateway: &EastWest, checker: &mut Checker<'_>) {
             let summary = format!("with `privateDns`, nobody asks for the gateway's `{field}`");
             let hint = "keep one of them: the machines' DNS knows the control plane, or they are \
                         told where the gateway is";
-            checker.key_error(&at(field), summary, hint);
+            checker
+                .coded(Code::Disagreement)
+                .key_error(&at(field), summary, hint);
         }
     }
     if !private_dns && address.is_some() && service.is_some() {
         let summary = "the gateway has an `address`, so nobody looks for its `service`".to_owned();
+        let mut checker = checker.coded(Code::Disagreement);
         checker.key_error(&at("service"), summary, "keep one of them");
     }
 }

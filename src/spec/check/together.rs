@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::diag::Code;
 use crate::spec::model::{FleetBody, Membership, Mesh, Port, ServicePort, Sidecar};
 use crate::spec::scalars::Name;
 
@@ -51,6 +52,7 @@ fn accounts(members: &[(&str, &Membership)], checker: &mut Checker<'_>) {
             );
             let hint = "give each fleet a service account of its own";
             let path = ["fleets", fleet, "membership", "serviceAccount"];
+            let mut checker = checker.coded(Code::SharedAccount);
             checker.warning(&path, summary, hint);
         } else {
             accounts.insert((namespace, account), fleet);
@@ -73,6 +75,7 @@ fn services(members: &[(&str, &Membership)], checker: &mut Checker<'_>) {
             let hint = "let one of them make it, with a `service.selector` of labels that both have, \
                         and take `service` out of the other";
             let path = ["fleets", fleet, "membership", "service", "name"];
+            let mut checker = checker.coded(Code::ServiceTwice);
             checker.error(&path, summary, hint);
         } else {
             services.insert((namespace, service), fleet);
@@ -118,6 +121,7 @@ fn subsets(
                          only pods can be in it otherwise"
                     .to_owned(),
             };
+            let mut checker = checker.coded(Code::EmptySubset);
             checker.warning(&path, summary, hint);
         }
     }
@@ -171,6 +175,7 @@ fn foreign_ports(
                 "add `{port}` with its number to the `ports` of `{name}`, or tell the fleets apart \
                  by a label; the mesh leaves an endpoint out whose named port it does not know"
             );
+            let mut checker = checker.coded(Code::PortLost);
             checker.error(&path, summary, hint);
         }
     }
@@ -205,6 +210,7 @@ fn excluded(members: &[(&str, &Membership)], sidecar: &Sidecar, checker: &mut Ch
             port.0
         );
         let hint = "take it out here, or out of the membership's `ports`";
+        let mut checker = checker.coded(Code::ExcludedPort);
         checker.error(&path, summary, hint);
     }
 }
@@ -225,6 +231,7 @@ fn sidecarless(members: &[(&str, &Membership)], mesh: Option<&Mesh>, checker: &m
         let path = ["fleets", fleet, "membership"];
         let summary = format!("the machines of fleet `{fleet}` are members, and get no sidecar");
         let hint = "add `sidecar` with a version and packages, or make the fleet `external`";
+        let mut checker = checker.coded(Code::NoSidecar);
         checker.warning(&path, summary, hint);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::diag::Code;
 use crate::spec::model::{Fault, Retries, Service, Traffic};
 use crate::spec::words::{list, nearest};
 
@@ -53,6 +54,7 @@ pub(super) fn check(
     let path = ["fleets", fleet, "membership", "traffic"];
     let Some(service) = service else {
         let summary = "there is no Service whose clients this could be about".to_owned();
+        let mut checker = checker.coded(Code::Disagreement);
         checker.error(&path, summary, "add `service` to the membership");
         return;
     };
@@ -67,7 +69,9 @@ pub(super) fn check(
             let path = ["fleets", fleet, "membership", "traffic", field];
             let summary = "no port of the Service speaks HTTP, so this has no effect".to_owned();
             let hint = "let the name of a port begin with http or grpc, as in `http-web`";
-            checker.error(&path, summary, hint);
+            checker
+                .coded(Code::Disagreement)
+                .error(&path, summary, hint);
         }
     }
     for (path, duration) in durations(traffic) {
@@ -123,7 +127,9 @@ fn check_retries(fleet: &str, retries: &Retries, checker: &mut Checker<'_>) {
         if *attempts == 0 && is_set {
             let summary = format!("nothing is tried again, so `{field}` has no effect");
             let hint = "leave it out, or let `attempts` be 1 at least";
-            checker.error(&at(field), summary, hint);
+            checker
+                .coded(Code::Disagreement)
+                .error(&at(field), summary, hint);
         }
     }
     for policy in retry_on.iter().flat_map(|all| all.split(',')) {

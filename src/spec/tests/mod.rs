@@ -1,6 +1,7 @@
 //! Tests of the whole front end: texts in, a spec or problems out.
 
 mod checks;
+mod codes;
 mod example;
 mod files;
 mod hostile;

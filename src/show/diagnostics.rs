@@ -48,7 +48,11 @@ fn reports(
         Severity::Warning => Level::WARNING,
     };
     let code = diagnostic.code;
-    let summary = format!("{}: {}", diagnostic.summary, code.why());
+    // What is true of a whole class says nothing more of what was found.
+    let summary = match code.is_class() {
+        true => diagnostic.summary.clone(),
+        false => format!("{}: {}", diagnostic.summary, code.why()),
+    };
     let title = level.primary_title(summary.as_str()).id(code.as_str());
     let names: Vec<&str> = others.iter().filter_map(|o| o.about.as_deref()).collect();
     let more = match names.len() {
@@ -123,7 +127,7 @@ mod tests {
         assert_eq!(text.matches("help:").count(), 1, "{text}");
         let more = "note: 299 more like it: vm/b1, vm/b2, vm/b3, vm/b4, vm/b5, vm/b6 and 293 more";
         assert!(text.contains(more), "{text}");
-        assert!(text.contains(": something else: "), "{text}");
+        assert!(text.contains(": something else"), "{text}");
     }
 
     #[test]

@@ -17,12 +17,12 @@ use tokio::time::Instant;
 use super::{Kubernetes, lock, pages, resource};
 use crate::mesh::{Group, Members, MeshError, Object};
 
-/// How long a listing answers: shorter than the shortest time after which a cloud is asked again
-/// about its machines, so that nobody is answered twice by one.
+/// How long a listing answers: what clouds take between two looks at their machines is longer, and a
+/// machine that came up meanwhile is seen by the next look.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A namespace's entries, all of them or the stack's.
-type Key = (String, bool);
+/// A namespace's entries: all of them, or a stack's.
+type Key = (String, Option<String>);
 
 /// What was listed, and when.
 type Listed = Option<(Instant, Arc<Vec<Object>>)>;
@@ -32,14 +32,16 @@ pub(super) type Listings = std::sync::Mutex<BTreeMap<Key, Arc<Mutex<Listed>>>>;
 
 impl Kubernetes {
     pub(super) async fn members_of(&self, group: &Group<'_>) -> Result<Members, MeshError> {
-        let key = (group.namespace.to_owned(), group.by_itself);
-        let listed = Arc::clone(lock(&self.listings).entry(key).or_default());
+        // What the control plane makes has no label of ours.
+        let stack = (!group.by_itself).then(|| group.stack.to_owned());
+        let key = (group.namespace.to_owned(), stack);
+        let listed = Arc::clone(lock(&self.listings).entry(key.clone()).or_default());
         // Whoever asks meanwhile waits for this listing.
         let mut listed = listed.lock().await;
         let entries = match &*listed {
             Some((at, entries)) if at.elapsed() < FRESH => Arc::clone(entries),
             Some(_) | None => {
-                let entries = Arc::new(self.member_entries(group).await?);
+                let entries = Arc::new(self.member_entries(&key).await?);
                 *listed = Some((Instant::now(), Arc::clone(&entries)));
                 entries
             }
@@ -47,16 +49,15 @@ impl Kubernetes {
         Ok(Members::of(group, &entries))
     }
 
-    async fn member_entries(&self, group: &Group<'_>) -> Result<Vec<Object>, MeshError> {
+    async fn member_entries(&self, (namespace, stack): &Key) -> Result<Vec<Object>, MeshError> {
         let resource = resource("WorkloadEntry")?;
         let client = self.client().await?.clone();
-        let api: Api<DynamicObject> = Api::namespaced_with(client, group.namespace, &resource);
-        let action = format!("list WorkloadEntries in {}", group.namespace);
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+        let action = format!("list WorkloadEntries in {namespace}");
         let all = ListParams::default();
-        let first = match group.by_itself {
-            // What the control plane makes has no label of ours.
-            true => all,
-            false => all.labels(&format!("{}={}", labels::STACK, group.stack)),
+        let first = match stack {
+            None => all,
+            Some(stack) => all.labels(&format!("{}={stack}", labels::STACK)),
         };
         let mut entries = Vec::new();
         for mut entry in pages(&api, &action, first).await? {

@@ -11,31 +11,21 @@ use crate::spec::words::{list, nearest};
 use super::Checker;
 use super::names::has_plain_ends;
 
-/// What Istio knows a port to speak, in any case (`Parse` in `pkg/config/protocol` of Istio).
-const PROTOCOLS: [&str; 12] = [
-    "HTTP",
-    "HTTPS",
-    "HTTP2",
-    "HTTP_PROXY",
-    "GRPC",
-    "GRPC-WEB",
-    "MONGO",
-    "MYSQL",
-    "REDIS",
-    "TCP",
-    "TLS",
-    "UDP",
-];
-
-/// Those that say which host a client wants, so that hosts may share a port.
-const WITH_HOST: [&str; 7] = [
-    "HTTP",
-    "HTTPS",
-    "HTTP2",
-    "HTTP_PROXY",
-    "GRPC",
-    "GRPC-WEB",
-    "TLS",
+/// What Istio knows a port to speak, in any case (`Parse` in `pkg/config/protocol` of Istio), and
+/// whether it says which host a client wants, so that hosts may share a port.
+const PROTOCOLS: [(&str, bool); 12] = [
+    ("HTTP", true),
+    ("HTTPS", true),
+    ("HTTP2", true),
+    ("HTTP_PROXY", true),
+    ("GRPC", true),
+    ("GRPC-WEB", true),
+    ("MONGO", false),
+    ("MYSQL", false),
+    ("REDIS", false),
+    ("TCP", false),
+    ("TLS", true),
+    ("UDP", false),
 ];
 
 /// The longest name that DNS has, as Istio counts it.
@@ -111,15 +101,18 @@ fn check_host(path: &[&str], host: &str, checker: &mut Checker<'_>) {
 
 fn check_protocol(path: &[&str], port: &EntryPort<'_>, hosts: usize, checker: &mut Checker<'_>) {
     let protocol = port.protocol.unwrap_or("TCP").to_ascii_uppercase();
+    let known = PROTOCOLS.iter().find(|(name, _)| *name == protocol);
+    let tells_host = known.is_some_and(|(_, tells_host)| *tells_host);
     // An empty one has Istio find out by itself.
-    if !protocol.is_empty() && !PROTOCOLS.contains(&protocol.as_str()) {
+    if !protocol.is_empty() && known.is_none() {
+        let names = PROTOCOLS.map(|(name, _)| name);
         let summary = format!("Istio knows no protocol `{protocol}`");
-        let hint = match nearest(&protocol, PROTOCOLS) {
+        let hint = match nearest(&protocol, names) {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known are {}", list(PROTOCOLS)),
+            None => format!("known are {}", list(names)),
         };
         checker.error(path, summary, hint);
-    } else if hosts > 1 && !WITH_HOST.contains(&protocol.as_str()) {
+    } else if hosts > 1 && !tells_host {
         let summary = format!(
             "{hosts} hosts share the port `{}`, and it does not tell which one a client wants",
             port.name

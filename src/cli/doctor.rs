@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-use meshvm_provider_api::{ProviderError, Scope};
+use meshvm_provider_api::{ProviderError, Scope, Template};
 use serde::Serialize;
 
 use super::mesh::Ask;
@@ -107,47 +107,25 @@ fn identity(scope: &Scope, found: Result<String, ProviderError>, fix: &str) -> C
     }
 }
 
-/// Looks whose credentials reach each scope of EC2 that the stack's fleets are in.
-#[cfg(feature = "aws")]
-async fn aws(desired: &Desired) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for scope in scopes(desired, "aws") {
-        let found = meshvm_provider_aws::identity(scope).await;
-        let found =
-            found.map(|identity| format!("{} in account {}", identity.arn, identity.account));
-        let fix = "set AWS_PROFILE, or run `aws configure` or `aws sso login`";
-        let is_known = found.is_ok();
-        checks.push(identity(scope, found, fix));
-        let fleets = desired.fleets.values();
-        let mut templates = fleets.map(|fleet| &fleet.template);
-        if let Some(template) = templates
-            .find(|template| template.scope == *scope)
-            .filter(|_| is_known)
-        {
-            checks.push(rights(&desired.stack, template).await);
-        }
-    }
-    checks
-}
-
-/// Tries what the credentials may do, with the template of one of the fleets.
-#[cfg(feature = "aws")]
-async fn rights(stack: &str, template: &meshvm_provider_api::Template) -> Check {
-    let (ok, detail, fix) = match meshvm_provider_aws::denied(stack, template).await {
+/// Says which rights are lacking in a scope, for all fleets that are in it.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn rights(scope: &Scope, denied: Result<BTreeSet<String>, ProviderError>) -> Check {
+    let provider = &scope.provider;
+    let (ok, detail, fix) = match denied {
         Ok(denied) if denied.is_empty() => {
-            let detail = "every call that was tried is allowed".to_owned();
+            let detail = "every right that was looked for is there".to_owned();
             (true, detail, None)
         }
         Ok(denied) => {
-            let rights = denied.iter().map(|denied| denied.right.as_str());
-            let rights = rights.collect::<Vec<_>>().join(", ");
-            let fix = "allow them: `meshvm doctor --iam` prints the least policy";
-            (false, format!("may not {rights}"), Some(fix.to_owned()))
+            let denied = Vec::from_iter(denied).join(", ");
+            let fix =
+                format!("grant them: `meshvm doctor --iam {provider}` prints the least that works");
+            (false, format!("may not {denied}"), Some(fix))
         }
         Err(error) => (false, chain(&error), error.hint.clone()),
     };
     Check {
-        about: template.scope.to_string(),
+        about: scope.to_string(),
         name: "rights".to_owned(),
         ok,
         detail,
@@ -155,24 +133,64 @@ async fn rights(stack: &str, template: &meshvm_provider_api::Template) -> Check 
     }
 }
 
+/// Looks whose credentials reach each scope of a cloud that the stack's fleets are in, and what
+/// they may not do there.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+async fn cloud(
+    desired: &Desired,
+    provider: &str,
+    log_in: &str,
+    whose: impl AsyncFn(&Scope) -> Result<String, ProviderError>,
+    denied: impl AsyncFn(&Template) -> Result<Vec<String>, ProviderError>,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for scope in scopes(desired, provider) {
+        let found = whose(scope).await;
+        let is_known = found.is_ok();
+        checks.push(identity(scope, found, log_in));
+        if is_known {
+            let templates = desired.fleets.values().map(|fleet| &fleet.template);
+            let all = async {
+                let mut all = BTreeSet::new();
+                for template in templates.filter(|template| template.scope == *scope) {
+                    all.extend(denied(template).await?);
+                }
+                Ok(all)
+            };
+            checks.push(rights(scope, all.await));
+        }
+    }
+    checks
+}
+
+#[cfg(feature = "aws")]
+async fn aws(desired: &Desired) -> Vec<Check> {
+    let whose = async |scope: &Scope| {
+        let identity = meshvm_provider_aws::identity(scope).await?;
+        Ok(format!("{} in account {}", identity.arn, identity.account))
+    };
+    let denied = async |template: &Template| {
+        let denied = meshvm_provider_aws::denied(&desired.stack, template).await?;
+        Ok(denied.into_iter().map(|denied| denied.right).collect())
+    };
+    let log_in = "set AWS_PROFILE, or run `aws configure` or `aws sso login`";
+    cloud(desired, "aws", log_in, whose, denied).await
+}
+
 #[cfg(not(feature = "aws"))]
 async fn aws(_: &Desired) -> Vec<Check> {
     Vec::new()
 }
 
-/// Looks whose credentials reach each scope of Azure that the stack's fleets are in.
 #[cfg(feature = "azure")]
 async fn azure(desired: &Desired) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for scope in scopes(desired, "azure") {
-        let found = meshvm_provider_azure::identity(scope).await;
-        let found =
-            found.map(|identity| format!("{} of tenant {}", identity.name, identity.tenant));
-        let fix = "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
-                    AZURE_CLIENT_SECRET";
-        checks.push(identity(scope, found, fix));
-    }
-    checks
+    let whose = async |scope: &Scope| {
+        let identity = meshvm_provider_azure::identity(scope).await?;
+        Ok(format!("{} of tenant {}", identity.name, identity.tenant))
+    };
+    let log_in = "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET";
+    let denied = async |template: &Template| meshvm_provider_azure::denied(template).await;
+    cloud(desired, "azure", log_in, whose, denied).await
 }
 
 #[cfg(not(feature = "azure"))]
@@ -180,19 +198,16 @@ async fn azure(_: &Desired) -> Vec<Check> {
     Vec::new()
 }
 
-/// Looks whose credentials reach each scope of Compute Engine that the stack's fleets are in.
 #[cfg(feature = "gcp")]
 async fn gcp(desired: &Desired) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for scope in scopes(desired, "gcp") {
-        let found = meshvm_provider_gcp::identity(scope).await;
-        let found =
-            found.map(|identity| format!("{} in project {}", identity.who, identity.project));
-        let fix = "run `gcloud auth application-default login`, or set \
-                    GOOGLE_APPLICATION_CREDENTIALS";
-        checks.push(identity(scope, found, fix));
-    }
-    checks
+    let whose = async |scope: &Scope| {
+        let identity = meshvm_provider_gcp::identity(scope).await?;
+        Ok(format!("{} in project {}", identity.who, identity.project))
+    };
+    let log_in =
+        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS";
+    let denied = async |template: &Template| meshvm_provider_gcp::denied(template).await;
+    cloud(desired, "gcp", log_in, whose, denied).await
 }
 
 #[cfg(not(feature = "gcp"))]

@@ -193,8 +193,7 @@ pub(crate) async fn add_owned(
 /// `Unavailable` when machines do not end for minutes: what remains is to be done again;
 /// `Conflict` when something else is in a group.
 pub(crate) async fn delete_unused(client: &Client, stack: &str) -> Result<(), ProviderError> {
-    let of_stack = filter(&format!("tag:{}", labels::STACK), stack.to_owned());
-    let mut groups = list(client, [of_stack]).await?;
+    let mut groups = of_stack(client, stack).await?;
     let (mut looks, mut tries) = (0, 0);
     while !groups.is_empty() {
         let instances = observe::instances(client, &observe::of_stack(stack)).await?;
@@ -258,6 +257,18 @@ async fn is_deleted(client: &Client, group: &SecurityGroup) -> Result<bool, Prov
         Err(error) if error::is(&error, DEPENDENCY) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Lists the groups of a stack.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) async fn of_stack(
+    client: &Client,
+    stack: &str,
+) -> Result<Vec<SecurityGroup>, ProviderError> {
+    let of_stack = filter(&format!("tag:{}", labels::STACK), stack.to_owned());
+    list(client, [of_stack]).await
 }
 
 fn filter(name: &str, value: String) -> Filter {
@@ -333,7 +344,8 @@ fn seen(group: &SecurityGroup) -> Value {
     }
 }
 
-fn permission((port, from): &Rule) -> IpPermission {
+/// Returns a rule as it is sent.
+pub(crate) fn permission((port, from): &Rule) -> IpPermission {
     let permission = IpPermission::builder()
         .ip_protocol(TCP)
         .from_port(*port)

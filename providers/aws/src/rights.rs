@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ec2::types::AttributeBooleanValue;
+use aws_sdk_ec2::types::{AttributeBooleanValue, IpPermission};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use meshvm_provider_api::{
     Batch, BatchKey, ErrorClass, Hash, Labels, Ownership, ProviderError, Requests, Template,
@@ -15,6 +15,7 @@ use crate::check::{self, quota};
 use crate::client::Client;
 use crate::connect;
 use crate::error::{self, DRY_RUN};
+use crate::group;
 use crate::launch;
 use crate::observe;
 use crate::policy::{ACTIONS, Action};
@@ -33,8 +34,8 @@ pub struct Denied {
 /// Returns which of the calls that a stack takes are refused, with the template of one of its
 /// fleets. Changes nothing; one call for each right.
 ///
-/// What changes machines is tried on one of the stack: the least policy allows it on no other, so
-/// that without a machine it is left out.
+/// What changes machines and groups is tried on one of the stack: the least policy allows it on no
+/// other, so that without one it is left out.
 ///
 /// # Errors
 /// When the cloud does not answer, or the credentials are none.
@@ -53,6 +54,14 @@ pub async fn denied(stack: &str, template: &Template) -> Result<Vec<Denied>, Pro
     }
     if asked.security_group.is_some() {
         tried.add(make_group(&client).await)?;
+        let own = group::of_stack(&client, stack).await;
+        let id = own.as_ref().ok().and_then(|it| it.first()?.group_id());
+        if let Some(id) = id {
+            tried.add(let_in(&client, id).await)?;
+            tried.add(keep_out(&client, id).await)?;
+            tried.add(delete_group(&client, id).await)?;
+        }
+        tried.add(own.map(drop))?;
     }
     let listed = observe::instances(&client, &observe::of_stack(stack)).await;
     let own = listed.as_ref().map_or(&[][..], Vec::as_slice).iter();
@@ -179,6 +188,35 @@ async fn make_group(client: &Client) -> Result<(), ProviderError> {
         call.group_name(TRIED).description(TRIED).send()
     };
     dry(client, Action::CreateSecurityGroup, call).await
+}
+
+/// A rule that lets nobody in.
+fn nobody() -> IpPermission {
+    group::permission(&(1, "127.0.0.1/32".to_owned()))
+}
+
+async fn let_in(client: &Client, id: &str) -> Result<(), ProviderError> {
+    let call = || {
+        let call = client.ec2.authorize_security_group_ingress().dry_run(true);
+        call.group_id(id).ip_permissions(nobody()).send()
+    };
+    dry(client, Action::AuthorizeSecurityGroupIngress, call).await
+}
+
+async fn keep_out(client: &Client, id: &str) -> Result<(), ProviderError> {
+    let call = || {
+        let call = client.ec2.revoke_security_group_ingress().dry_run(true);
+        call.group_id(id).ip_permissions(nobody()).send()
+    };
+    dry(client, Action::RevokeSecurityGroupIngress, call).await
+}
+
+async fn delete_group(client: &Client, id: &str) -> Result<(), ProviderError> {
+    let call = || {
+        let call = client.ec2.delete_security_group().dry_run(true);
+        call.group_id(id).send()
+    };
+    dry(client, Action::DeleteSecurityGroup, call).await
 }
 
 /// The tag of the tries, which are none.

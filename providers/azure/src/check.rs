@@ -10,6 +10,7 @@ use crate::cloud::is_same;
 use crate::group;
 use crate::policy::Action;
 use crate::recipe::{Found, Recipe};
+use crate::rights;
 use crate::settings::{self, AzureSettings};
 
 /// How many addresses of a subnet are Azure's own
@@ -78,8 +79,8 @@ impl Size {
 /// Looks whether so many machines of a template can be had, by zone.
 ///
 /// # Errors
-/// All that is in the way: `Invalid` or `NotFound` when they never can; `Capacity` or `Quota` when
-/// they cannot now.
+/// All that is in the way: `Invalid` or `NotFound` when they never can, `PermissionDenied` when
+/// these credentials may not; `Capacity` or `Quota` when they cannot now.
 pub(crate) async fn template(
     client: &Client,
     template: &Template,
@@ -94,13 +95,14 @@ pub(crate) async fn template(
             false => group::exists(client).await,
         }
     };
-    let (group, sizes, subnet, security) = futures::join!(
+    let (group, sizes, subnet, security, rights) = futures::join!(
         group,
         sizes_fit(client, asked, found, more),
         subnet_has_room(client, asked, more),
         group_fits(client, asked),
+        rights::may_make(client, asked),
     );
-    let found = [group, sizes, subnet, security].into_iter();
+    let found = [group, sizes, subnet, security, rights].into_iter();
     match ProviderError::all(found.filter_map(Result::err).collect()) {
         Some(error) => Err(error),
         None => Ok(()),

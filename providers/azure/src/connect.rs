@@ -1,6 +1,7 @@
 //! Connects to a scope: its cloud, and whose credentials are used there.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use azure_core::error::ErrorKind;
 use azure_core::http::policies::{Policy, auth::BearerTokenAuthorizationPolicy};
 use azure_core::http::{ClientOptions, Pipeline, RetryOptions};
 use azure_identity::{
-    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
-    DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, DeveloperToolsCredential, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
 use meshvm_provider_api::{ErrorClass, ProviderError, Requests, Scope};
 use tokio::net::TcpStream;
 
+use crate::certificate::Certificate;
 use crate::client::Client;
 use crate::cloud::Place;
 use crate::settings::{CLIENT_ID, CREDENTIAL, CredentialSource, TENANT};
@@ -28,6 +31,14 @@ const TENANT_VARIABLE: &str = "AZURE_TENANT_ID";
 const CLIENT_VARIABLE: &str = "AZURE_CLIENT_ID";
 /// The application's secret.
 const SECRET_VARIABLE: &str = "AZURE_CLIENT_SECRET";
+/// The file with its certificate and key, in place of a secret.
+const CERTIFICATE_VARIABLE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
+/// Whether the certificate is sent, for applications that trust a subject of an issuer.
+const CHAIN_VARIABLE: &str = "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN";
+/// Who gives out tokens, where no cloud is named.
+const AUTHORITY_VARIABLE: &str = "AZURE_AUTHORITY_HOST";
+/// Who gives out tokens of the public cloud.
+const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com";
 /// The file with the token of a Kubernetes workload.
 const WORKLOAD_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// Where services hand out the tokens of their identities.
@@ -100,7 +111,8 @@ pub(crate) fn credential(
         return from.source(source);
     }
     let mut sources = Vec::new();
-    if variable(SECRET_VARIABLE).is_some() {
+    let is_set = |name: &&str| variable(name).is_some();
+    if [SECRET_VARIABLE, CERTIFICATE_VARIABLE].iter().any(is_set) {
         sources.push(from.source(Source::Environment)?);
     }
     if variable(WORKLOAD_VARIABLE).is_some() {
@@ -141,26 +153,46 @@ impl From {
         }
     }
 
+    /// Makes the credential of a service principal: by its secret, else by its certificate, as
+    /// Microsoft's libraries look for them.
+    fn principal(&self) -> Result<azure_core::Result<Arc<dyn TokenCredential>>, ProviderError> {
+        let needed = |value: Option<String>, name: &str| {
+            value.ok_or_else(|| {
+                let message = format!("{name} is not set");
+                ProviderError::new(ErrorClass::Environment, message)
+                    .with_hint("set it, or choose another `credential`")
+            })
+        };
+        let tenant = || needed(self.tenant.clone(), TENANT_VARIABLE);
+        let client = || needed(self.client.clone(), CLIENT_VARIABLE);
+        if let (None, Some(file)) = (variable(SECRET_VARIABLE), variable(CERTIFICATE_VARIABLE)) {
+            let (tenant, client) = (tenant()?, client()?);
+            let authority = self.authority.clone();
+            let authority = authority.or_else(|| variable(AUTHORITY_VARIABLE));
+            let authority = authority.unwrap_or_else(|| PUBLIC_AUTHORITY.to_owned());
+            let authority = authority.trim_end_matches('/');
+            let address = format!("{authority}/{tenant}/oauth2/v2.0/token");
+            let whole = variable(CHAIN_VARIABLE);
+            let whole = whole.is_some_and(|it| it == "1" || it.eq_ignore_ascii_case("true"));
+            let certificate = Certificate::read(Path::new(&file), &client, address, whole)?;
+            let options = ClientAssertionCredentialOptions {
+                client_options: self.options(),
+            };
+            let made = ClientAssertionCredential::new(tenant, client, certificate, Some(options));
+            return Ok(made.map(|made| made as Arc<dyn TokenCredential>));
+        }
+        let secret = needed(variable(SECRET_VARIABLE), SECRET_VARIABLE)?;
+        let options = ClientSecretCredentialOptions {
+            client_options: self.options(),
+        };
+        let made =
+            ClientSecretCredential::new(&tenant()?, client()?, Secret::new(secret), Some(options));
+        Ok(made.map(|made| made as Arc<dyn TokenCredential>))
+    }
+
     fn source(&self, source: CredentialSource) -> Result<Arc<dyn TokenCredential>, ProviderError> {
         let made = match source {
-            CredentialSource::Environment => {
-                let needed = |value: Option<String>, name: &str| {
-                    value.ok_or_else(|| {
-                        let message = format!("{name} is not set");
-                        ProviderError::new(ErrorClass::Environment, message)
-                            .with_hint("set it, or choose another `credential`")
-                    })
-                };
-                let secret = needed(variable(SECRET_VARIABLE), SECRET_VARIABLE)?;
-                let tenant = needed(self.tenant.clone(), TENANT_VARIABLE)?;
-                let client = needed(self.client.clone(), CLIENT_VARIABLE)?;
-                let options = ClientSecretCredentialOptions {
-                    client_options: self.options(),
-                };
-                let secret = Secret::new(secret);
-                ClientSecretCredential::new(&tenant, client, secret, Some(options))
-                    .map(|made| made as Arc<dyn TokenCredential>)
-            }
+            CredentialSource::Environment => self.principal()?,
             CredentialSource::WorkloadIdentity => {
                 let options = WorkloadIdentityCredentialOptions {
                     credential_options: ClientAssertionCredentialOptions {

@@ -13,6 +13,7 @@
 
 mod attributes;
 mod body;
+mod certificate;
 mod check;
 mod client;
 mod cloud;
@@ -32,6 +33,7 @@ pub mod policy;
 mod provider;
 mod recipe;
 mod resolve;
+mod rights;
 mod settings;
 mod tags;
 mod update;
@@ -39,4 +41,5 @@ mod wire;
 
 pub use doctor::{Identity, identity};
 pub use kind::AzureKind;
+pub use rights::denied;
 pub use settings::AzureSettings;

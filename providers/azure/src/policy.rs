@@ -59,6 +59,8 @@ pub enum Action {
     DeleteResourceGroup,
     /// Tells whether a resource group is empty.
     ListResources,
+    /// Tells what the caller may do on a group or a thing.
+    ListPermissions,
     /// Looks at an operation on machines or disks.
     GetComputeOperation,
     /// Looks at an operation on what networks are made of.
@@ -68,7 +70,7 @@ pub enum Action {
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 30] = [
+pub const ACTIONS: [Action; 31] = [
     Action::ListMachines,
     Action::ListStatuses,
     Action::GetMachine,
@@ -96,6 +98,7 @@ pub const ACTIONS: [Action; 30] = [
     Action::PutResourceGroup,
     Action::DeleteResourceGroup,
     Action::ListResources,
+    Action::ListPermissions,
     Action::GetComputeOperation,
     Action::GetNetworkOperation,
     Action::GetGroupOperation,
@@ -202,6 +205,10 @@ impl Action {
                 "ListResources",
                 "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
             ),
+            Self::ListPermissions => (
+                "ListPermissions",
+                "Microsoft.Authorization/permissions/read",
+            ),
             Self::GetComputeOperation => (
                 "GetComputeOperation",
                 "Microsoft.Compute/locations/operations/read",
@@ -235,6 +242,7 @@ impl Action {
             Self::ListDisks | Self::DeleteDisk => "2026-03-02",
             Self::GetGalleryImage | Self::GetGalleryImageVersion => "2026-03-03",
             Self::ListSizes => "2021-07-01",
+            Self::ListPermissions => "2022-04-01",
             Self::ListInterfaces
             | Self::PutInterface
             | Self::DeleteInterface

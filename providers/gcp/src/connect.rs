@@ -6,6 +6,7 @@ use google_cloud_compute_v1::client::{
     ZoneOperations,
 };
 use google_cloud_gax::retry_policy::NeverRetry;
+use google_cloud_resourcemanager_v3::client::Projects as ResourceManager;
 use meshvm_provider_api::{ErrorClass, ProviderError, Scope};
 
 use crate::settings::{CLOUD_PLATFORM, ENDPOINT, IMPERSONATE, PROJECT, QUOTA_PROJECT, REGION};
@@ -54,6 +55,23 @@ fn credentials(scope: &Scope) -> Result<Credentials, ProviderError> {
         other = other.with_quota_project_id(project);
     }
     other.build().map_err(unusable)
+}
+
+/// Prepares the client of Resource Manager for a scope; with an `endpoint` it is asked there, too.
+///
+/// # Errors
+/// `Environment` without credentials.
+pub(crate) async fn projects(scope: &Scope) -> Result<ResourceManager, ProviderError> {
+    let mut builder = ResourceManager::builder()
+        .with_credentials(credentials(scope)?)
+        .with_retry_policy(NeverRetry);
+    if let Some(endpoint) = scope.key.get(ENDPOINT) {
+        builder = builder.with_endpoint(endpoint);
+    }
+    builder.build().await.map_err(|error| {
+        let message = "the client of Resource Manager cannot be made";
+        ProviderError::new(ErrorClass::Environment, message).with_source(error)
+    })
 }
 
 /// Prepares clients of a scope. Reads the environment and the files of credentials; sends nothing.

@@ -33,9 +33,11 @@ pub mod policy;
 mod provider;
 mod recipe;
 mod resolve;
+mod rights;
 mod settings;
 mod update;
 
 pub use doctor::{Identity, identity};
 pub use kind::GcpKind;
+pub use rights::denied;
 pub use settings::GcpSettings;

@@ -59,10 +59,12 @@ pub enum Action {
     GetGlobalOperation,
     /// Tells that the credentials reach the project.
     GetProject,
+    /// Tells what one may do on the whole project; a call to Resource Manager's API.
+    TestProjectPermissions,
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 26] = [
+pub const ACTIONS: [Action; 27] = [
     Action::AggregatedListInstances,
     Action::GetInstance,
     Action::BulkInsert,
@@ -89,6 +91,7 @@ pub const ACTIONS: [Action; 26] = [
     Action::AggregatedListOperations,
     Action::GetGlobalOperation,
     Action::GetProject,
+    Action::TestProjectPermissions,
 ];
 
 impl Action {
@@ -121,6 +124,7 @@ impl Action {
             Self::AggregatedListOperations => "globalOperations.aggregatedList",
             Self::GetGlobalOperation => "globalOperations.get",
             Self::GetProject => "projects.get",
+            Self::TestProjectPermissions => "projects.testIamPermissions",
         }
     }
 
@@ -154,7 +158,7 @@ impl Action {
             Self::GetGlobalOperation => "compute.globalOperations.get",
             Self::GetProject => "compute.projects.get",
             // Everybody may ask what they may.
-            Self::TestSubnetworkPermissions => return None,
+            Self::TestSubnetworkPermissions | Self::TestProjectPermissions => return None,
         })
     }
 
@@ -174,7 +178,8 @@ impl Action {
             | Self::ListFirewalls
             | Self::AggregatedListOperations
             | Self::GetGlobalOperation
-            | Self::GetProject => true,
+            | Self::GetProject
+            | Self::TestProjectPermissions => true,
             Self::BulkInsert
             | Self::DeleteInstance
             | Self::StartInstance
@@ -216,14 +221,18 @@ const MAKING: [&str; 9] = [
 /// Public addresses need `compute.subnetworks.useExternalIp` besides, machines with a service
 /// account `iam.serviceAccounts.actAs` on it: both are the user's to grant where they are meant.
 pub fn least() -> Value {
-    let calls = ACTIONS.into_iter().filter_map(Action::permission);
-    let permissions: BTreeSet<&str> = calls.chain(MAKING).collect();
     json!({
         "title": "meshvm",
         "description": "What meshvm needs to keep fleets of machines",
         "stage": "GA",
-        "includedPermissions": permissions,
+        "includedPermissions": permissions(),
     })
+}
+
+/// Returns the permissions of the least role.
+pub(crate) fn permissions() -> BTreeSet<&'static str> {
+    let calls = ACTIONS.into_iter().filter_map(Action::permission);
+    calls.chain(MAKING).collect()
 }
 
 #[cfg(test)]

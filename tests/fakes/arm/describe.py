@@ -15,7 +15,9 @@ import json
 import sys
 import typing
 
-PACKAGES = ["compute", "network", "resource.resources"]
+PACKAGES = ["compute", "network", "resource.resources", "authorization.v2022_04_01"]
+# Of packages that an older generator wrote, the modules of the operations that are wanted.
+MODULES = {"authorization.v2022_04_01": "_permissions_operations"}
 
 models = {}
 
@@ -98,6 +100,9 @@ def describe_request(function):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_url":
             if isinstance(node.value, ast.Constant):
                 path = node.value.value
+            # The older generator lets callers have another.
+            elif ast.unparse(node.value).startswith("kwargs.pop("):
+                path = node.value.args[1].value
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "api_version":
             version = node.value.args[1].args[1].value
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("_params["):
@@ -111,7 +116,8 @@ def describe_request(function):
 
 def describe_package(name):
     package = importlib.import_module(f"azure.mgmt.{name}.models")
-    module = importlib.import_module(f"azure.mgmt.{name}.operations._operations")
+    module = MODULES.get(name, "_operations")
+    module = importlib.import_module(f"azure.mgmt.{name}.operations.{module}")
     tree = ast.parse(inspect.getsource(module))
     requests = {
         node.name: node

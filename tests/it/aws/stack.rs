@@ -147,6 +147,9 @@ fn the_doctor_names_what_the_identity_may_not_do_and_does_none_of_it() {
         "TerminateInstances",
         "CreateTags",
         "CreateSecurityGroup",
+        "AuthorizeSecurityGroupIngress",
+        "RevokeSecurityGroupIngress",
+        "DeleteSecurityGroup",
     ];
     for call in changing {
         let sent = ground.proxy.sent(call);
@@ -166,7 +169,7 @@ fn the_doctor_names_what_the_identity_may_not_do_and_does_none_of_it() {
     });
     let lacking = rights();
     assert_eq!(lacking["ok"], json!(false), "{lacking}");
-    let detail = "may not ec2:DescribeVolumes, servicequotas:GetServiceQuota, ec2:RunInstances, ec2:TerminateInstances";
+    let detail = "may not ec2:DescribeVolumes, ec2:RunInstances, ec2:TerminateInstances, servicequotas:GetServiceQuota";
     assert_eq!(lacking["detail"], json!(detail));
     assert_eq!(
         ground.instances(),

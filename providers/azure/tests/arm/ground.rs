@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshvm_arm::{Arm, Authority, GROUP, LOCATION, Manners, SUBSCRIPTION, sealed};
+use meshvm_arm::{Arm, Authority, GROUP, LOCATION, Login, Manners, SUBSCRIPTION, sealed};
 use meshvm_provider_api::layers::{Meter, Retry, wrap};
 use meshvm_provider_api::{
     Batch, BatchKey, Created, Effort, Hash, Kind, Labels, Machine, MachineId, NoPrivateFiles,
@@ -20,11 +20,16 @@ pub const STACK: &str = "shop";
 
 /// Runs a test in a process that trusts the double.
 pub fn on_arm<T: AsyncFnOnce(Authority)>(test: T) {
+    on_arm_by(Login::Secret, test);
+}
+
+/// The same, for one who logs in by something else.
+pub fn on_arm_by<T: AsyncFnOnce(Authority)>(login: Login, test: T) {
     // A closure is called by the test that it is in.
     let name = type_name_of_val(&test);
     let name = name.split_once("::").unwrap().1;
     let name = name.split("::{{closure}}").next().unwrap();
-    if let Some(authority) = sealed(name) {
+    if let Some(authority) = sealed(name, login) {
         Runtime::new().unwrap().block_on(test(authority));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_arm::Refusal;
+use meshvm_arm::{Authority, Login, Refusal};
 use meshvm_provider_api::{Effort, ErrorClass, Query};
 use meshvm_provider_azure::policy::{self, ACTIONS};
 use serde_json::json;
 
-use crate::ground::{Ground, STACK, batch, ids, on_arm};
+use crate::ground::{Ground, STACK, batch, ids, on_arm, on_arm_by};
 
 #[test]
 fn being_throttled_slows_down_and_is_no_error() {
@@ -78,6 +78,26 @@ fn where_nobody_answers_and_who_is_not_known_is_told() {
         assert_eq!(error.class, ErrorClass::Environment, "{error}");
         let told = format!("{error:?}");
         assert!(!told.contains(meshvm_arm::SECRET), "{told}");
+    });
+}
+
+#[test]
+fn a_service_principal_shows_itself_by_its_certificate() {
+    on_arm_by(Login::Certificate, async |authority| {
+        let ground = Ground::new(&authority).await;
+        for credential in ["environment", "automatic"] {
+            let template = ground.named(&json!({"credential": credential}));
+            assert_eq!(ground.list(&template).await, []);
+        }
+        // Another certificate signs as well, and is none that the directory knows.
+        let folder = tempfile::tempdir().unwrap();
+        let other = Authority::in_folder(folder.path()).application();
+        std::fs::copy(other, authority.application()).unwrap();
+        let template = ground.named(&json!({"credential": "environment"}));
+        let query = Query::Stack(STACK.to_owned());
+        let provider = ground.open(&template).await;
+        let error = provider.observe(&query).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Environment, "{error}");
     });
 }
 

@@ -1,8 +1,9 @@
 //! Looking up what a block names, and whether such machines can be had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_provider_api::{Effort, ErrorClass};
+use meshvm_provider_azure::{denied, policy};
 use serde_json::json;
 
 use crate::ground::{Ground, counts, on_arm};
@@ -92,6 +93,73 @@ fn what_cannot_be_had_is_told_before_anything_is_made() {
         assert!(error.message.contains("2 of 3"), "{}", error.message);
         let machines = ground.arm.machines();
         assert_eq!(machines.len(), 1, "nothing was made");
+    });
+}
+
+#[test]
+fn what_these_credentials_may_not_is_told_at_once_and_only_where_it_is_needed() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let block = json!({"networkSecurityGroup": "mesh", "subnet": "net/default"});
+        let template = ground.template(&block).await;
+        let provider = ground.open(&template).await;
+        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
+        let least = policy::least(&[]);
+        let least = least["Actions"].as_array().unwrap().iter();
+        let least: BTreeSet<String> = least.map(|it| it.as_str().unwrap().to_owned()).collect();
+        let without = |rights: &[&str]| {
+            let mut role = least.clone();
+            for right in rights {
+                assert!(role.remove(*right), "{right} is in the role");
+            }
+            ground.arm.behave(|now| now.role = Some(role));
+        };
+        without(&[]);
+        provider.prepare(&template, one()).await.unwrap();
+        assert_eq!(denied(&template).await.unwrap(), [""; 0]);
+        for (lacking, on) in [
+            (
+                "Microsoft.Compute/virtualMachines/write",
+                "resource group `shop`",
+            ),
+            ("Microsoft.Compute/disks/write", "resource group `shop`"),
+            (
+                "Microsoft.Network/networkInterfaces/join/action",
+                "resource group `shop`",
+            ),
+            (
+                "Microsoft.Network/virtualNetworks/subnets/join/action",
+                "subnet `net/default`",
+            ),
+            (
+                "Microsoft.Network/networkSecurityGroups/join/action",
+                "network security group `mesh`",
+            ),
+        ] {
+            without(&[lacking]);
+            let error = provider.prepare(&template, one()).await.unwrap_err();
+            assert_eq!(error.class, ErrorClass::PermissionDenied, "{error}");
+            let told = format!("these credentials lack {lacking} on {on}");
+            assert_eq!(error.message, told);
+            let told = format!("{lacking} on {on}");
+            assert_eq!(denied(&template).await.unwrap(), [told]);
+        }
+        // What it does not take it does not ask for.
+        let public = "Microsoft.Network/publicIPAddresses/join/action";
+        without(&[public]);
+        provider.prepare(&template, one()).await.unwrap();
+        let with_address = ground.template(&json!({"publicAddress": true})).await;
+        let error = provider.prepare(&with_address, one()).await.unwrap_err();
+        assert!(error.message.contains(public), "{}", error.message);
+        // Deleting is no part of making, and doctor tells it.
+        let delete = "Microsoft.Compute/virtualMachines/delete";
+        without(&[delete]);
+        provider.prepare(&template, one()).await.unwrap();
+        let told = format!("{delete} on resource group `shop`");
+        assert_eq!(denied(&template).await.unwrap(), [told]);
+        // Who may not ask learns it from the calls.
+        without(&["Microsoft.Authorization/permissions/read"]);
+        provider.prepare(&template, one()).await.unwrap();
     });
 }
 

@@ -28,7 +28,8 @@ fn being_throttled_slows_down_and_is_no_error() {
 fn refusals_have_their_class_and_what_to_do() {
     on_gce(async || {
         let ground = Ground::new().await;
-        let template = ground.template(&json!({})).await;
+        // With no other zone to go to, want of room is the last word.
+        let template = ground.template(&json!({"zones": ["europe-west1-b"]})).await;
         for (reason, status, class, hint) in [
             (
                 "forbidden",
@@ -66,6 +67,19 @@ fn where_nobody_answers_is_told() {
         let query = Query::Stack(STACK.to_owned());
         let error = ground.open(&named).await.observe(&query).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Unavailable, "{error}");
+    });
+}
+
+#[test]
+fn a_project_that_is_nobodys_is_told() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let named = ground.named(&json!({"project": "nobodys"}));
+        let provider = ground.open(&named).await;
+        let query = Query::Stack(STACK.to_owned());
+        let error = provider.observe(&query).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::NotFound, "{error}");
+        assert!(error.message.contains("nobodys"), "{}", error.message);
     });
 }
 
@@ -178,6 +192,8 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
             .collect();
         assert_eq!(counted, calls);
         meshvm_provider_gcp::identity(&after.scope).await.unwrap();
+        let lacking = meshvm_provider_gcp::denied(&after).await.unwrap();
+        assert_eq!(lacking, [""; 0]);
 
         let made: BTreeSet<String> = ground.gce.calls().into_keys().collect();
         let known: BTreeSet<String> = ACTIONS.iter().map(|it| it.as_str().to_owned()).collect();

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use meshvm_gce::Refused;
 use meshvm_provider_api::{Effort, ErrorClass};
+use meshvm_provider_gcp::denied;
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, counts, on_gce};
@@ -146,5 +148,42 @@ fn addresses_and_rights_and_all_the_rest_are_told_at_once() {
         let named = ground.named(&json!({}));
         let provider = ground.open(&named).await;
         provider.prepare(&named, more(3)).await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_granted_on_the_project_is_told_where_a_fleet_takes_it() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let lacks = |rights: &[&str]| {
+            let denied = rights.iter().map(|it| (*it).to_owned()).collect();
+            ground.gce.behave(|now| now.denied = denied);
+        };
+        let plain = ground.template(&json!({})).await;
+        let rule = json!({"firewall": {"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}}});
+        let ruled = ground.template(&rule).await;
+        let shared = "projects/host/regions/europe-west1/subnetworks/default";
+        let shared = ground.named(&json!({"subnetwork": shared}));
+        let own_image = ground.named(&json!({"image": "projects/acme-vms/global/images/a"}));
+        assert_eq!(denied(&plain).await.unwrap(), [""; 0]);
+        for (right, who, who_not) in [
+            ("compute.instances.create", &plain, None),
+            ("compute.instances.delete", &plain, None),
+            ("compute.firewalls.create", &ruled, Some(&plain)),
+            ("compute.networks.updatePolicy", &ruled, Some(&plain)),
+            ("compute.instances.setTags", &ruled, Some(&plain)),
+            ("compute.subnetworks.use", &plain, Some(&shared)),
+            ("compute.images.useReadOnly", &own_image, Some(&plain)),
+        ] {
+            lacks(&[right]);
+            assert_eq!(denied(who).await.unwrap(), [right]);
+            if let Some(who_not) = who_not {
+                assert_eq!(denied(who_not).await.unwrap(), [""; 0], "{right}");
+            }
+        }
+        let refusal = Refused::new("projects.testIamPermissions", 403, "SERVICE_DISABLED");
+        ground.gce.behave(|now| now.refusals.push(refusal));
+        let error = denied(&plain).await.unwrap_err();
+        assert!(error.hint.unwrap().contains("cloudresourcemanager"));
     });
 }

@@ -7,6 +7,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::application::Application;
+
 /// An authority in a folder, whose certificate clients are told to trust.
 pub struct Authority {
     folder: PathBuf,
@@ -38,6 +40,25 @@ impl Authority {
     /// Returns the file with its certificate, as `SSL_CERT_FILE` is set to.
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("ca.pem")
+    }
+
+    /// Returns the file with the key and certificate of an application that has one, as
+    /// `AZURE_CLIENT_CERTIFICATE_PATH` is set to; makes it when it is missing.
+    ///
+    /// # Panics
+    /// When the folder cannot be written.
+    pub fn application(&self) -> PathBuf {
+        let file = self.folder.join("application.pem");
+        if !file.exists() {
+            Application::make(&file);
+        }
+        file
+    }
+
+    /// Returns the application, where there is one.
+    pub(crate) fn known(&self) -> Option<Application> {
+        let file = self.folder.join("application.pem");
+        file.exists().then(|| Application::of(&file))
     }
 
     fn key(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 /// The versions that `tests/fakes/arm/setup` installs.
-const VERSION: &str = "39.0.0-33.1.0-26.0.0";
+const VERSION: &str = "39.0.0-33.1.0-26.0.0-4.0.0";
 
 /// All of it.
 #[derive(Deserialize)]
@@ -95,25 +95,36 @@ impl Description {
     }
 }
 
+/// A parameter that stands for any number of parts, and for none.
+const PARENTS: &str = "{parentResourcePath}";
+
 /// Returns the parameters of a path that is of a pattern; paths know no case.
 fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
-    let (pattern, path) = (pattern.trim_matches('/'), path.trim_matches('/'));
-    let (wanted, parts) = (pattern.split('/'), path.split('/'));
-    if wanted.clone().count() != parts.clone().count() {
-        return None;
-    }
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let wanted: Vec<&str> = pattern.trim_matches('/').split('/').collect();
+    let mut parts = parts.as_slice();
     let mut found = BTreeMap::new();
-    for (wanted, part) in wanted.zip(parts) {
-        match wanted.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
+    for (at, wanted_part) in wanted.iter().enumerate() {
+        if *wanted_part == PARENTS {
+            let parents = parts.len().checked_sub(wanted.len() - at - 1)?;
+            parts = &parts[parents..];
+            continue;
+        }
+        let (part, rest) = parts.split_first()?;
+        parts = rest;
+        match wanted_part
+            .strip_prefix('{')
+            .and_then(|it| it.strip_suffix('}'))
+        {
             Some(name) if !part.is_empty() => {
-                found.insert(name.to_owned(), part.to_owned());
+                found.insert(name.to_owned(), (*part).to_owned());
             }
             Some(_) => return None,
-            None if wanted.eq_ignore_ascii_case(part) => {}
+            None if wanted_part.eq_ignore_ascii_case(part) => {}
             None => return None,
         }
     }
-    Some(found)
+    parts.is_empty().then_some(found)
 }
 
 impl Operation {

@@ -6,14 +6,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::application::Application;
 use crate::server::Reply;
 use crate::{SECRET, TENANT};
 
+/// The kind of assertion that a client signs.
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 /// Answers a call that needs no token; `None` when it does.
-pub(crate) fn answer(path: &str, base: &str, body: &[u8]) -> Option<Reply> {
+pub(crate) fn answer(
+    path: &str,
+    base: &str,
+    body: &[u8],
+    application: Option<&Application>,
+) -> Option<Reply> {
     let words: Vec<&str> = path.trim_matches('/').split('/').collect();
     match words[..] {
-        [.., "oauth2", "v2.0", "token"] => Some(token(path, body)),
+        [.., "oauth2", "v2.0", "token"] => Some(token(path, base, body, application)),
         ["metadata", "endpoints"] => Some(Reply::of(200, Some(cloud(base)))),
         [tenant, "v2.0", ".well-known", "openid-configuration"] => Some(directory(tenant, base)),
         _ => None,
@@ -53,13 +62,18 @@ fn directory(tenant: &str, base: &str) -> Reply {
     )
 }
 
-/// Gives out a token to those who know the secret.
-fn token(path: &str, body: &[u8]) -> Reply {
+/// Gives out a token to those who know the secret, and to the application that signs.
+fn token(path: &str, base: &str, body: &[u8], application: Option<&Application>) -> Reply {
     let form: BTreeMap<String, String> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     let value = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-    let knows = value("client_secret") == SECRET || !value("client_assertion").is_empty();
+    let has_signed = application.is_some_and(|application| {
+        let is_kind = value("client_assertion_type") == ASSERTION;
+        let address = format!("{base}{path}");
+        is_kind && application.has_signed(value("client_assertion"), value("client_id"), &address)
+    });
+    let knows = value("client_secret") == SECRET || has_signed;
     if !knows || value("grant_type") != "client_credentials" || !path.contains(TENANT) {
         let body = json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."});
         return Reply::of(401, Some(body));

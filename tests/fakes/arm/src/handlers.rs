@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::catalog;
 use crate::description::Operation;
 use crate::operations::End;
+use crate::rights;
 use crate::server::{Asked, Reply};
 use crate::validate;
 use crate::world::{World, text};
@@ -88,6 +89,9 @@ pub(crate) fn answer(
                     "Microsoft.Compute/virtualMachines",
                 ),
             }
+        }
+        "Permissions.list_for_resource_group" | "Permissions.list_for_resource" => {
+            rights::granted(world)
         }
         "NetworkInterfaces.create_or_update" => world.put_interface(id, body),
         "NetworkInterfaces.list" => list(

@@ -7,6 +7,7 @@
 //! It refuses what Azure refuses: unknown fields, missing ones, fields that are the service's to
 //! write, wrong versions, wrong names. [`Manners`] make it late, slow, full, forgetful or strict.
 
+mod application;
 mod authority;
 mod catalog;
 mod deployments;
@@ -28,7 +29,7 @@ mod world;
 pub use authority::Authority;
 pub use description::python;
 pub use manners::{Halt, Manners, Refusal, Way};
-pub use sealed::sealed;
+pub use sealed::{Login, sealed};
 pub use server::Arm;
 pub use truth::Machine;
 

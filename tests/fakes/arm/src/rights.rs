@@ -1,6 +1,6 @@
 //! Who may do what: the rights that a call needs, and those that its body needs on other things.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::Reply;
 use crate::world::{World, text};
@@ -9,6 +9,15 @@ use crate::world::{World, text};
 pub(crate) fn is_allowed(world: &World, right: &str) -> bool {
     let role = world.manners.role.as_ref();
     role.is_none_or(|role| role.iter().any(|it| it.eq_ignore_ascii_case(right)))
+}
+
+/// Tells the caller what it may do, which is the same everywhere.
+pub(crate) fn granted(world: &World) -> Reply {
+    let all = || ["*".to_owned()].into();
+    let actions = world.manners.role.clone().unwrap_or_else(all);
+    let own =
+        json!({"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []});
+    Reply::of(200, Some(json!({"value": [own]})))
 }
 
 /// Refuses who lacks a right.

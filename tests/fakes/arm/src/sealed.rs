@@ -12,6 +12,15 @@ use crate::{SECRET, TENANT};
 /// Where the inner process finds the authority.
 const FOLDER: &str = "MESHVM_ARM_AUTHORITY";
 
+/// By what a process shows who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// By the secret that every application has.
+    Secret,
+    /// By the certificate of one that has it.
+    Certificate,
+}
+
 /// Runs a test again in a process that trusts the double, and returns `None`; in that process,
 /// returns the authority to start the double with.
 ///
@@ -19,19 +28,23 @@ const FOLDER: &str = "MESHVM_ARM_AUTHORITY";
 ///
 /// # Panics
 /// When the test fails in its process.
-pub fn sealed(name: &str) -> Option<Authority> {
+pub fn sealed(name: &str, login: Login) -> Option<Authority> {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return Some(Authority::in_folder(&PathBuf::from(folder)));
     }
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::in_folder(folder.path());
-    let run = Command::new(std::env::current_exe().expect("this program"))
+    let mut run = Command::new(std::env::current_exe().expect("this program"));
+    match login {
+        Login::Secret => run.env("AZURE_CLIENT_SECRET", SECRET),
+        Login::Certificate => run.env("AZURE_CLIENT_CERTIFICATE_PATH", authority.application()),
+    };
+    let run = run
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder.path())
         .env("SSL_CERT_FILE", authority.certificate())
         .env("AZURE_TENANT_ID", TENANT)
         .env("AZURE_CLIENT_ID", "meshvm-tests")
-        .env("AZURE_CLIENT_SECRET", SECRET)
         .output()
         .expect("the test starts");
     let said = String::from_utf8_lossy(&run.stdout);

@@ -96,7 +96,9 @@ impl Arm {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let acceptor = TlsAcceptor::from(authority.server());
-        let world = Arc::new(Mutex::new(World::new(manners)));
+        let mut world = World::new(manners);
+        world.application = authority.known();
+        let world = Arc::new(Mutex::new(world));
         let accepting = tokio::spawn(accept(listener, acceptor, world.clone(), address));
         Self {
             address,
@@ -183,7 +185,8 @@ async fn serve(
     // Azure's command line writes some with an empty part.
     let path = head.uri.path().replace("//", "/");
     let base = format!("https://{address}");
-    if let Some(reply) = directory::answer(&path, &base, &body) {
+    let known = directory::answer(&path, &base, &body, lock(&world).application.as_ref());
+    if let Some(reply) = known {
         return Ok(response(&reply, &base, &Manners::default(), &path));
     }
     let query = form_urlencoded::parse(query.as_bytes());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::application::Application;
 use crate::manners::Manners;
 use crate::operations::Operation;
 use crate::{GROUP, LOCATION, SUBSCRIPTION};
@@ -28,6 +29,8 @@ pub(crate) struct World {
     /// What was deployed, by id.
     pub deployments: BTreeMap<String, Value>,
     pub manners: Manners,
+    /// The application that has a certificate.
+    pub application: Option<Application>,
     /// Counts what has to be told apart.
     pub serial: u64,
     pub calls: BTreeMap<String, u64>,

@@ -7,6 +7,7 @@ import requests
 from azure.core import MatchConditions
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ResourceModifiedError
+from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
@@ -40,6 +41,7 @@ options = {
 compute = ComputeManagementClient(**options)
 network = NetworkManagementClient(**options)
 resources = ResourceManagementClient(**options)
+authorization = AuthorizationManagementClient(**options, api_version="2022-04-01")
 
 
 def refused(code, call):
@@ -88,6 +90,13 @@ network.virtual_networks.begin_create_or_update(
 ).result()
 subnet = network.subnets.get("oracle", "net", "own")
 assert subnet.name == "own"
+for granted in (
+    authorization.permissions.list_for_resource_group("oracle"),
+    authorization.permissions.list_for_resource(
+        "oracle", "Microsoft.Network", "virtualNetworks/net", "subnets", "own"
+    ),
+):
+    assert [it.actions for it in granted] == [["*"]]
 
 # One machine with an interface that was made before it, and two with theirs in one request.
 address = {"name": "a", "properties": {"subnet": {"id": subnet.id}, "primary": True}}

@@ -83,8 +83,23 @@ impl Cloud {
         Ok(answer)
     }
 
+    /// Returns which of the permissions that a caller asks for it has.
+    fn granted(&self, asked: &Asked<'_>) -> Value {
+        let wanted = asked.body["permissions"].as_array();
+        let wanted = wanted.into_iter().flatten();
+        let denied = &self.manners.denied;
+        let granted = wanted.filter(|it| !denied.contains(it.as_str().unwrap_or_default()));
+        json!({"permissions": granted.collect::<Vec<_>>()})
+    }
+
     fn dispatch(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let project = asked.path("project").to_owned();
+        // Public images are other projects'; of the others it is one.
+        let is_image = asked.call.method.name.starts_with("image");
+        if !is_image && !project.is_empty() && project != things::PROJECT {
+            let message = format!("Failed to find project {project}");
+            return Err(Refusal::new(404, "notFound", message));
+        }
         let zone = asked.path("zone");
         if !zone.is_empty() && things::zones().all(|known| known != zone) {
             let address = format!("projects/{project}/zones/{zone}");
@@ -191,12 +206,9 @@ impl Cloud {
                 let (region, name) = (asked.path("region"), asked.path("resource"));
                 let found = things::subnetwork(ROOT, &project, region, name);
                 found.ok_or_else(|| missing("subnetworks", name))?;
-                let wanted = asked.body["permissions"].as_array();
-                let wanted = wanted.into_iter().flatten();
-                let denied = &self.manners.denied;
-                let granted = wanted.filter(|it| !denied.contains(it.as_str().unwrap_or_default()));
-                Ok(json!({"permissions": granted.collect::<Vec<_>>()}))
+                Ok(self.granted(asked))
             }
+            "projects.testIamPermissions" => Ok(self.granted(asked)),
             "projects.get" => Ok(json!({
                 "kind": "compute#project",
                 "id": "1234",

@@ -1,7 +1,7 @@
-//! Google's description of the API: which calls there are.
+//! Google's descriptions of its APIs: which calls there are.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
@@ -11,7 +11,11 @@ use crate::refusal::Refusal;
 /// The version of the client that `tests/fakes/gce/discovery` installs.
 const VERSION: &str = "2.202.0";
 
-static API: LazyLock<Api> = LazyLock::new(Api::read);
+/// Compute Engine's.
+static COMPUTE: LazyLock<Api> = LazyLock::new(|| Api::read(&description(), "/compute/v1/"));
+/// That of Resource Manager, of which rights are asked.
+static MANAGER: LazyLock<Api> =
+    LazyLock::new(|| Api::read(&folder().join("cloudresourcemanager.v3.json"), "/"));
 
 fn folder() -> PathBuf {
     let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
@@ -22,7 +26,7 @@ fn folder() -> PathBuf {
     cache.join("meshvm/gce").join(VERSION)
 }
 
-/// Returns where the description of the API is.
+/// Returns where the description of Compute Engine's API is.
 pub fn description() -> PathBuf {
     folder().join("compute.v1.json")
 }
@@ -32,8 +36,12 @@ pub fn python() -> PathBuf {
     folder().join("bin/python")
 }
 
-/// The API, as it describes itself.
+/// An API, as it describes itself.
 pub struct Api {
+    /// What the addresses of its calls begin with.
+    base: &'static str,
+    /// What its schemas call it.
+    pub name: String,
     pub schemas: Map<String, Value>,
     /// Parameters that every call takes.
     pub common: Map<String, Value>,
@@ -45,8 +53,11 @@ pub struct Method {
     /// Its name, such as `instances.bulkInsert`.
     pub name: String,
     verb: String,
-    /// Its path, such as `projects/{project}/zones/{zone}`.
+    /// Its path, such as `projects/{project}/zones/{zone}`, or `v3/{+resource}:verb` where a
+    /// parameter stands for several parts.
     path: String,
+    /// What every address of it begins with.
+    start: String,
     pub parameters: Map<String, Value>,
     /// The schema of its body.
     pub body: Option<String>,
@@ -71,14 +82,16 @@ pub struct Call {
 }
 
 impl Api {
-    /// Returns the API.
-    pub fn get() -> &'static Self {
-        &API
+    /// Returns the API of an address.
+    pub fn at(path: &str) -> &'static Self {
+        match path.starts_with("/v3/") {
+            true => &MANAGER,
+            false => &COMPUTE,
+        }
     }
 
-    fn read() -> Self {
-        let file = description();
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
+    fn read(file: &Path, base: &'static str) -> Self {
+        let text = std::fs::read_to_string(file).unwrap_or_else(|error| {
             let file = file.display();
             panic!("{file}: {error}: run `tests/fakes/gce/discovery`, which gets it")
         });
@@ -89,7 +102,8 @@ impl Api {
                 methods.push(Method {
                     name: format!("{resource}.{name}"),
                     verb: text_of(&method["httpMethod"]),
-                    path: text_of(&method["flatPath"]),
+                    path: path_of(method),
+                    start: start_of(method),
                     parameters: method["parameters"]
                         .as_object()
                         .cloned()
@@ -100,6 +114,8 @@ impl Api {
             }
         }
         Self {
+            base,
+            name: text_of(&whole["name"]),
             schemas: take(&mut whole, "schemas"),
             common: take(&mut whole, "parameters"),
             methods,
@@ -112,8 +128,9 @@ impl Api {
     /// When the API has no such call.
     pub fn route(&'static self, verb: &str, path: &str) -> Result<Call, Refusal> {
         let unknown = || Refusal::new(404, "notFound", format!("There is no {verb} {path}"));
-        let address = path.strip_prefix("/compute/v1/").ok_or_else(unknown)?;
-        let fits = self.methods.iter().filter(|method| method.verb == verb);
+        let address = path.strip_prefix(self.base).ok_or_else(unknown)?;
+        let fits = self.methods.iter();
+        let fits = fits.filter(|it| it.verb == verb && address.starts_with(&it.start));
         let found = fits.filter_map(|method| Some((method, parameters(&method.path, address)?)));
         // `instances/{instance}` fits what `instances/bulkInsert` names exactly.
         let (method, path) = found
@@ -138,8 +155,30 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// Returns a method's path, with one parameter for what is named by one.
+fn path_of(method: &Value) -> String {
+    let (path, flat) = (text_of(&method["path"]), text_of(&method["flatPath"]));
+    // The last part is the parameter's end and the verb.
+    match flat.contains("}:") {
+        true => path,
+        false => flat,
+    }
+}
+
+/// Returns what comes before a method's first parameter, whatever that stands for.
+fn start_of(method: &Value) -> String {
+    let mut flat = text_of(&method["flatPath"]);
+    flat.truncate(flat.find('{').unwrap_or(flat.len()));
+    flat
+}
+
 /// Returns the parameters of an address, where it is one of a path's.
 fn parameters(path: &str, address: &str) -> Option<BTreeMap<String, String>> {
+    if let Some((before, rest)) = path.split_once("{+") {
+        let (name, after) = rest.split_once('}')?;
+        let value = address.strip_prefix(before)?.strip_suffix(after)?;
+        return Some([(name.to_owned(), value.to_owned())].into());
+    }
     let mut found = BTreeMap::new();
     let mut parts = address.split('/');
     for name in path.split('/') {

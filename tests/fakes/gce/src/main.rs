@@ -13,8 +13,8 @@ async fn main() -> io::Result<()> {
     let gce = Gce::start(Manners::default()).await;
     std::fs::write(&credentials, gce.credentials().to_string())?;
     println!(
-        "A Compute Engine of your own, until Ctrl-C: any project, with regions europe-west1 and\n\
-         us-east1. In the shell that meshvm runs in:\n\n\
+        "A Compute Engine of your own, until Ctrl-C: project acme-vms, with regions europe-west1\n\
+         and us-east1. In the shell that meshvm runs in:\n\n\
          export GOOGLE_APPLICATION_CREDENTIALS={credentials}\n\n\
          and in the `gcp` block of the fleet file:\n\n\
          endpoint: {endpoint}\n\n\

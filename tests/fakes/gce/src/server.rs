@@ -63,7 +63,9 @@ impl Gce {
     /// When this computer has no port left, or the API's description is not there.
     pub async fn start(manners: Manners) -> Self {
         // At once, so that a missing description is told here.
-        Api::get();
+        for base in ["/compute/v1/", "/v3/"] {
+            Api::at(base);
+        }
         let mut shared = Shared::default();
         shared.cloud.manners = manners;
         let shared = Arc::new(Mutex::new(shared));
@@ -330,7 +332,7 @@ fn decide(shared: &mut Shared, verb: &str, target: &str, body: &[u8]) -> Fate {
         .into_owned()
         .collect();
     let refused = |refusal: &Refusal| Fate::Answer(refusal.status, refusal.body());
-    let call = match Api::get().route(verb, path) {
+    let call = match Api::at(path).route(verb, path) {
         Ok(call) => call,
         Err(refusal) => return refused(&refusal),
     };
@@ -402,7 +404,7 @@ fn run(
     query: &BTreeMap<String, String>,
     body: Option<&Value>,
 ) -> Result<Value, Refusal> {
-    let api = Api::get();
+    let api = Api::at(path);
     let call = api.route(verb, path)?;
     validate::call(api, &call, query, body)?;
     let answer = cloud.answer(&Asked {

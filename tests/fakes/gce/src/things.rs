@@ -11,6 +11,9 @@ pub const REGIONS: [(&str, &[&str]); 2] = [
     ("us-east1", &["us-east1-b", "us-east1-c"]),
 ];
 
+/// The project that there is; those of public images have nothing else.
+pub const PROJECT: &str = "acme-vms";
+
 /// The service account of machines that are to have the default one.
 pub const ACCOUNT: &str = "1234-compute@developer.gserviceaccount.com";
 

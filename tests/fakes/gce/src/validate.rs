@@ -45,7 +45,7 @@ pub fn call(
     }
     match (&call.method.body, body) {
         (Some(schema), Some(body)) => {
-            let id = format!("compute.{}", call.method.name);
+            let id = format!("{}.{}", api.name, call.method.name);
             of_schema(api, schema, body, "resource", How::Sent(&id))
         }
         (None, None) => Ok(()),

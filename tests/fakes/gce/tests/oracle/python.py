@@ -16,7 +16,7 @@ from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 from googleapiclient.http import BatchHttpRequest, HttpRequest
 
-endpoint, project, zone = os.environ["GCE"], "acme", "europe-west1-b"
+endpoint, project, zone = os.environ["GCE"], "acme-vms", "europe-west1-b"
 with open(os.environ["GCE_DESCRIPTION"], encoding="utf-8") as file:
     description = Description(json.load(file))
 
@@ -178,6 +178,17 @@ assert kind in sum(pages(compute.machineTypes(), **here), []), kind
 subnetwork = {"project": project, "region": "europe-west1", "subnetwork": "default"}
 assert compute.subnetworks().get(**subnetwork).execute()["network"].endswith("/default")
 assert compute.projects().get(project=project).execute()["name"] == project
+refused(404, "notFound", compute.projects().get(project="nobodys"))
+manager = discovery.build(
+    "cloudresourcemanager",
+    "v3",
+    http=http,
+    static_discovery=True,
+    client_options=ClientOptions(api_endpoint=endpoint),
+)
+rights = {"permissions": ["compute.instances.create", "compute.disks.create"]}
+asked = manager.projects().testIamPermissions(resource=f"projects/{project}", body=rights)
+assert asked.execute() == rights
 types = compute.machineTypes().aggregatedList(project=project, filter="name = e2-small").execute()
 found = types["items"][f"zones/{zone}"]["machineTypes"]
 assert [it["name"] for it in found] == ["e2-small"] and found[0]["guestCpus"] == 2, found

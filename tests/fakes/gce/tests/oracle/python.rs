@@ -39,6 +39,7 @@ async fn googles_client_for_python_makes_lists_changes_and_deletes() {
         "zoneOperations.wait",
         "firewalls.update",
         "globalOperations.wait",
+        "projects.get",
     ] {
         // Each answer that was a success was held against the description.
         assert!(said.contains(&format!("compute.{method}")), "{said}");

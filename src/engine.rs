@@ -330,7 +330,11 @@ impl Hold<'_> {
         let known = self.engine.ledger.scopes().await?;
         let fleets = plan.desired.fleets.values();
         let scopes: BTreeSet<&Scope> = fleets.map(|fleet| &fleet.template.scope).collect();
-        for scope in scopes.into_iter().filter(|scope| !known.contains(scope)) {
+        let is_known = |scope: &Scope| {
+            let known = known.get(scope);
+            known.is_some_and(|known| known.access == scope.access)
+        };
+        for scope in scopes.into_iter().filter(|scope| !is_known(scope)) {
             self.engine.ledger.add_scope(scope).await?;
         }
         Ok(())

@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub by_themselves: &'a [Group<'a>],
     /// The namespaces of all fleets.
     pub namespaces: &'a BTreeSet<&'a str>,
+    /// Where each fleet's machines are made.
+    pub homes: &'a BTreeMap<&'a str, &'a Scope>,
 }
 
 /// Why a stack cannot be observed.
@@ -103,11 +105,34 @@ pub async fn observe(
         };
         seen.unhealthy = state.and_then(MeshState::trouble).map(str::to_owned);
     }
+    once_each(&mut observed.machines, request.homes);
     observed
         .machines
         .sort_by(|a, b| (&a.scope, &a.machine.name).cmp(&(&b.scope, &b.machine.name)));
     observed.unsettled = unsettled(request.open, &observed.machines);
     Ok(observed)
+}
+
+/// Leaves of a machine that several scopes list the one where its fleet is: the same account may
+/// be reached by two profiles. A machine is changed as its fleet's scope is reached.
+fn once_each(machines: &mut Vec<ObservedMachine>, homes: &BTreeMap<&str, &Scope>) {
+    let home = |seen: &ObservedMachine| {
+        let fleet = seen.ownership()?.fleet;
+        homes.get(fleet.as_str()).copied()
+    };
+    for seen in machines.iter_mut() {
+        if let Some(home) = home(seen).filter(|home| **home == seen.scope) {
+            seen.scope = home.clone();
+        }
+    }
+    let mut known = BTreeSet::new();
+    let key = |seen: &ObservedMachine| {
+        let (id, name) = (seen.machine.id.clone(), seen.machine.name.clone());
+        (seen.scope.provider.clone(), id, name)
+    };
+    let is_home = |seen: &ObservedMachine| home(seen).is_some_and(|home| *home == seen.scope);
+    machines.sort_by_key(|seen| (!is_home(seen), seen.scope.clone()));
+    machines.retain(|seen| known.insert(key(seen)));
 }
 
 /// Asks what there is in the mesh, and what that says of machines that register by themselves.

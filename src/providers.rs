@@ -2,7 +2,7 @@
 //!
 //! A new provider is one line in [`kinds`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,8 +57,13 @@ pub struct Connections {
     progress: Progress,
     requests: Requests,
     meters: BTreeMap<&'static str, Meter>,
-    open: Mutex<BTreeMap<Scope, Arc<dyn Provider>>>,
+    /// How the file says that scopes are reached.
+    reached: BTreeMap<Scope, BTreeSet<Access>>,
+    open: Mutex<BTreeMap<(Scope, Access), Arc<dyn Provider>>>,
 }
+
+/// By what a scope is reached.
+type Access = BTreeMap<String, String>;
 
 /// What the providers and the cluster were asked, for people and for pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -81,7 +86,29 @@ impl Connections {
             data_dir,
             progress,
             requests: Requests::default(),
+            reached: BTreeMap::new(),
             open: Mutex::default(),
+        }
+    }
+
+    /// Reaches scopes as the file says, also where the ledger remembers another way: credentials
+    /// that were taken out of the file may be gone.
+    pub fn reaching<'a>(mut self, scopes: impl IntoIterator<Item = &'a Scope>) -> Self {
+        for scope in scopes {
+            let reached = self.reached.entry(scope.clone()).or_default();
+            reached.insert(scope.access.clone());
+        }
+        self
+    }
+
+    /// Returns a scope as it is reached now.
+    fn as_reached(&self, scope: &Scope) -> Scope {
+        let known = self.reached.get(scope);
+        let known = known.filter(|known| !known.contains(&scope.access));
+        let access = known.and_then(BTreeSet::first).unwrap_or(&scope.access);
+        Scope {
+            access: access.clone(),
+            ..scope.clone()
         }
     }
 
@@ -109,8 +136,10 @@ impl Connections {
         scope: &Scope,
         template: Option<&Template>,
     ) -> Result<Arc<dyn Provider>, ProviderError> {
+        let scope = &self.as_reached(scope);
+        let key = (scope.clone(), scope.access.clone());
         let mut open = self.open.lock().await;
-        if let Some(provider) = open.get(scope) {
+        if let Some(provider) = open.get(&key) {
             return Ok(Arc::clone(provider));
         }
         let kind = self.kind(scope)?;
@@ -127,7 +156,7 @@ impl Connections {
         let meter = self.meters.get(info.name).cloned().unwrap_or_default();
         provider = wrap(provider, Retry::paced_by(info.poll, meter.clone()));
         provider = wrap(provider, meter);
-        open.insert(scope.clone(), Arc::clone(&provider));
+        open.insert(key, Arc::clone(&provider));
         Ok(provider)
     }
 

@@ -203,10 +203,12 @@ pub fn engine(
     progress: Progress,
 ) -> Result<Engine, CliError> {
     let kinds = connected_kinds(context, desired)?;
-    let connections = Arc::new(Connections::new(kinds, data_dir(globals)?, progress));
+    let connections = Connections::new(kinds, data_dir(globals)?, progress);
+    let fleets = desired.fleets.values();
+    let connections = connections.reaching(fleets.map(|fleet| &fleet.template.scope));
     Ok(Engine {
         ledger: Ledger::open(&context.ledger, Path::new("/"), &desired.stack)?,
-        connections,
+        connections: Arc::new(connections),
         mesh: mesh::open(context, false, &globals.calls),
         context: context.clone(),
         clock: Clock::system(),

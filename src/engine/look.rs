@@ -44,6 +44,9 @@ impl Engine {
         }
         let by_themselves = desired.by_themselves();
         let namespaces = desired.namespaces();
+        let fleets = desired.fleets.iter();
+        let homes = fleets.map(|(name, fleet)| (name.as_str(), &fleet.template.scope));
+        let homes = homes.collect();
         let request = observe::Request {
             stack: &desired.stack,
             scopes: &scopes,
@@ -53,6 +56,7 @@ impl Engine {
             open: &memory.unsettled(),
             by_themselves: &by_themselves,
             namespaces: &namespaces,
+            homes: &homes,
         };
         Ok(observe::observe(&request, &self.connections, mesh).await?)
     }

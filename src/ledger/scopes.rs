@@ -1,8 +1,10 @@
 //! Which parts of which clouds a stack has ever used.
 //!
 //! So that machines are found also after their fleet has left the file.
-//! A scope is written before anything is created in it, and never deleted.
+//! A scope is written before anything is created in it, and never deleted: where it is reached
+//! in another way from now on, that is written beside it under the next number.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -25,19 +27,40 @@ struct Stored {
     scope: Scope,
 }
 
+/// Returns what the objects of a scope are called, up to their number.
+fn name_of(scope: &Scope) -> Result<String, serde_json::Error> {
+    // The keys are ordered, so one scope has one text.
+    let identity = serde_json::to_vec(&(&scope.provider, &scope.key))?;
+    Ok(Hash::of(identity).to_string())
+}
+
+/// Returns the number of an object; the first has none in its name.
+fn number_of(object: &str) -> u64 {
+    let name = object.trim_end_matches(".json");
+    let number = name.rsplit_once('-').and_then(|(_, it)| it.parse().ok());
+    number.unwrap_or_default()
+}
+
 impl Ledger {
-    /// Adds a scope; durable when it returns. Safe to repeat.
+    /// Adds a scope, or how it is reached from now on; durable when it returns. Safe to repeat.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's, and [`LedgerError::Unreadable`] when what is known of it cannot be read.
     pub async fn add_scope(&self, scope: &Scope) -> Result<(), LedgerError> {
         let unwritable = |source| LedgerError::Unwritable {
             object: FOLDER.to_owned(),
             source,
         };
-        // A scope's keys are ordered, so one scope has one text.
-        let name = serde_json::to_vec(scope).map_err(unwritable)?;
-        let object = format!("{FOLDER}/{}.json", Hash::of(name));
+        let name = name_of(scope).map_err(unwritable)?;
+        let known = self.known_scopes(&format!("{FOLDER}/{name}")).await?;
+        let newest = known.iter().max_by_key(|(object, _)| number_of(object));
+        if newest.is_some_and(|(_, known)| known.access == scope.access) {
+            return Ok(());
+        }
+        let object = match newest {
+            None => format!("{FOLDER}/{name}.json"),
+            Some((object, _)) => format!("{FOLDER}/{name}-{}.json", number_of(object) + 1),
+        };
         let bytes = format::encode(&Stored {
             format: FORMAT,
             scope: scope.clone(),
@@ -51,16 +74,25 @@ impl Ledger {
         }
     }
 
-    /// Returns all scopes that were ever added.
+    /// Returns all scopes that were ever added, as they were reached last.
     ///
     /// # Errors
     /// [`LedgerError::Unreadable`] rather than leaving out a scope, whose machines would be lost.
     pub async fn scopes(&self) -> Result<BTreeSet<Scope>, LedgerError> {
+        let mut known = self.known_scopes(FOLDER).await?;
+        known.sort_by_key(|(object, _)| Reverse(number_of(object)));
+        // Of equal ones a set keeps the first.
+        Ok(known.into_iter().map(|(_, scope)| scope).collect())
+    }
+
+    /// Reads the scopes whose objects begin so.
+    async fn known_scopes(&self, begin: &str) -> Result<Vec<(String, Scope)>, LedgerError> {
         let names = self.store.list(FOLDER).await?;
         let objects = names
             .into_iter()
             .filter(|name| name.ends_with(".json") && !name.contains('/'))
-            .map(|name| format!("{FOLDER}/{name}"));
+            .map(|name| format!("{FOLDER}/{name}"))
+            .filter(|object| object.starts_with(begin));
         stream::iter(objects)
             .map(|object| async move {
                 let Some(bytes) = self.store.get(&object).await? else {
@@ -70,7 +102,7 @@ impl Ledger {
                     });
                 };
                 let stored: Stored = self.store.decode(&object, &bytes)?;
-                Ok(stored.scope)
+                Ok((object, stored.scope))
             })
             .buffered(READERS)
             .try_collect()

@@ -86,7 +86,7 @@ pub trait Kind: Send + Sync {
     async fn open(
         &self,
         template: Option<&Template>,
-        scope: &crate::template::Scope,
+        scope: &crate::scope::Scope,
         context: &OpenContext,
     ) -> Result<Arc<dyn Provider>, ProviderError>;
 }

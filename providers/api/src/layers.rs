@@ -134,7 +134,7 @@ mod tests {
     use crate::error::ErrorClass;
     use crate::labels::{BatchKey, Hash, Labels, Ownership};
     use crate::private::PrivateFile;
-    use crate::template::Scope;
+    use crate::scope::Scope;
 
     /// Asks for the files of one machine, and answers nothing else.
     struct Asks;
@@ -200,10 +200,7 @@ mod tests {
             zone: "z".into(),
             count: 1,
             template: Template {
-                scope: Scope {
-                    provider: "p".into(),
-                    key: [].into(),
-                },
+                scope: Scope::new("p", [], []),
                 zones: Vec::new(),
                 settings: serde_json::Value::Null,
                 attributes: [].into(),

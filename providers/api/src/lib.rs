@@ -24,6 +24,7 @@ pub mod layers;
 pub mod machine;
 pub mod network;
 pub mod private;
+pub mod scope;
 pub mod template;
 
 pub use contract::{
@@ -36,4 +37,5 @@ pub use labels::{BatchKey, Hash, Labels, Ownership};
 pub use machine::{Machine, MachineId, Power, Readiness};
 pub use network::is_network;
 pub use private::{NoPrivateFiles, PrivateFile, PrivateFiles};
-pub use template::{Attributes, Difference, Finding, Mutability, Scope, Template};
+pub use scope::Scope;
+pub use template::{Attributes, Difference, Finding, Mutability, Template};

@@ -1,45 +1,14 @@
 //! What a fleet's machines are made from, and how a machine differs from it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::scope::Scope;
+
 /// What a machine is, by attribute, in the words of its provider's block.
 pub type Attributes = BTreeMap<String, Value>;
-
-/// A part of a cloud that is listed on its own: an account and region, a host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Scope {
-    /// The provider's name.
-    pub provider: String,
-    /// What tells this scope from the provider's others; never a secret.
-    pub key: BTreeMap<String, String>,
-}
-
-impl Scope {
-    /// The name of the part of the key that is a region.
-    pub const REGION: &'static str = "region";
-
-    /// Returns where a zone is, as region/zone, by which a mesh prefers what is near; `None` where
-    /// there are no regions.
-    pub fn locality(&self, zone: &str) -> Option<String> {
-        let region = self.key.get(Self::REGION)?;
-        Some(format!("{region}/{zone}"))
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.provider)?;
-        for (index, value) in self.key.values().enumerate() {
-            write!(f, "{}{value}", if index == 0 { ":" } else { "/" })?;
-        }
-        Ok(())
-    }
-}
 
 /// The recipe of a fleet's machines: a provider's block, checked and with its defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -30,7 +30,7 @@ pub(crate) async fn config(
     scope: &Scope,
     credentials: Option<&SharedCredentialsProvider>,
 ) -> Result<SdkConfig, ProviderError> {
-    let part = |name: &str| scope.key.get(name).cloned();
+    let part = |name: &str| scope.part(name).cloned();
     let region = part(REGION).ok_or_else(|| {
         ProviderError::new(ErrorClass::Invalid, format!("{scope} names no region"))
     })?;

@@ -294,20 +294,26 @@ impl AwsSettings {
     /// machines of a fleet that left the file are still found.
     pub fn scope(&self) -> Scope {
         let role = self.assume_role.as_ref();
+        let arn = role.map(|role| role.arn.clone());
+        // A role says which account it is of; a profile may be of any, and names it by itself.
+        let account = arn.as_deref().and_then(|arn| arn.split(':').nth(4));
+        let (account, profile) = match account {
+            Some(account) => (Some(account.to_owned()), None),
+            None => (None, self.profile.clone()),
+        };
         let key = [
             (REGION, Some(self.region.clone())),
             (ENDPOINT, self.endpoint.clone()),
-            (PROFILE, self.profile.clone()),
-            (ROLE, role.map(|role| role.arn.clone())),
-            (EXTERNAL_ID, role.and_then(|role| role.external_id.clone())),
+            (ACCOUNT, account),
+            (PROFILE, profile),
         ];
-        Scope {
-            provider: NAME.to_owned(),
-            key: key
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect(),
-        }
+        let external_id = role.and_then(|role| role.external_id.clone());
+        let access = [
+            (PROFILE, self.profile.clone()),
+            (ROLE, arn),
+            (EXTERNAL_ID, external_id),
+        ];
+        Scope::new(NAME, key, access)
     }
 
     /// Returns whether anything is asked of volumes, so that they have to be looked at.
@@ -320,6 +326,8 @@ impl AwsSettings {
 pub(crate) const REGION: &str = Scope::REGION;
 /// The address of the service.
 pub(crate) const ENDPOINT: &str = "endpoint";
+/// The account of the role.
+pub(crate) const ACCOUNT: &str = "account";
 /// The profile of the AWS configuration.
 pub(crate) const PROFILE: &str = "profile";
 /// The role to act as.
@@ -350,7 +358,18 @@ mod tests {
             "assumeRole": {"arn": "arn:aws:iam::123456789012:role/r", "externalId": "x"},
         });
         let scope = AwsSettings::read(&block).unwrap().scope();
-        let keys: Vec<&str> = scope.key.keys().map(String::as_str).collect();
-        assert_eq!(keys, [ENDPOINT, EXTERNAL_ID, PROFILE, REGION, ROLE]);
+        let names = |of: &BTreeMap<String, String>| Vec::from_iter(of.keys().cloned());
+        assert_eq!(names(&scope.key), [ACCOUNT, ENDPOINT, REGION]);
+        assert_eq!(names(&scope.access), [EXTERNAL_ID, PROFILE, ROLE]);
+        assert_eq!(scope.key[ACCOUNT], "123456789012");
+        let block = json!({
+            "region": "eu-west-1", "instanceType": "a", "image": "ami-1", "profile": "p",
+        });
+        let scope = AwsSettings::read(&block).unwrap().scope();
+        assert_eq!(
+            names(&scope.key),
+            [PROFILE, REGION],
+            "it may be any account's"
+        );
     }
 }

@@ -50,12 +50,12 @@ impl Place {
     /// `Invalid` when it lacks a part.
     pub fn of(scope: &Scope) -> Result<Self, ProviderError> {
         let part = |name: &str| {
-            scope.key.get(name).cloned().ok_or_else(|| {
+            scope.part(name).cloned().ok_or_else(|| {
                 let message = format!("{scope} names no {name}");
                 ProviderError::new(ErrorClass::Invalid, message)
             })
         };
-        let named = scope.key.get(CLOUD).map_or("public", String::as_str);
+        let named = scope.part(CLOUD).map_or("public", String::as_str);
         let (cloud, manager, authority) = HOSTS
             .into_iter()
             .find(|(cloud, _, _)| cloud.as_str() == named)
@@ -63,7 +63,7 @@ impl Place {
                 let message = format!("`{named}` is no cloud of Azure's");
                 ProviderError::new(ErrorClass::Invalid, message)
             })?;
-        let custom = scope.key.get(RESOURCE_MANAGER);
+        let custom = scope.part(RESOURCE_MANAGER);
         let endpoint = custom
             .map_or(manager, |it| it.trim_end_matches('/'))
             .to_owned();
@@ -78,7 +78,7 @@ impl Place {
                 None => format!("{manager}/.default"),
             },
             endpoint,
-            authority: scope.key.get(AUTHORITY).cloned().or(default),
+            authority: scope.part(AUTHORITY).cloned().or(default),
             subscription: part(SUBSCRIPTION)?,
             group: part(RESOURCE_GROUP)?,
             location: part(REGION)?,
@@ -139,6 +139,7 @@ mod tests {
         let scope = Scope {
             provider: "azure".to_owned(),
             key,
+            access: BTreeMap::new(),
         };
         Place::of(&scope).unwrap()
     }

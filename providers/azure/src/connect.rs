@@ -83,16 +83,14 @@ pub(crate) fn credential(
     scope: &Scope,
     place: &Place,
 ) -> Result<Arc<dyn TokenCredential>, ProviderError> {
-    let named = scope.key.get(CREDENTIAL).map(String::as_str);
+    let named = scope.part(CREDENTIAL).map(String::as_str);
     let from = From {
         tenant: scope
-            .key
-            .get(TENANT)
+            .part(TENANT)
             .cloned()
             .or_else(|| variable(TENANT_VARIABLE)),
         client: scope
-            .key
-            .get(CLIENT_ID)
+            .part(CLIENT_ID)
             .cloned()
             .or_else(|| variable(CLIENT_VARIABLE)),
         authority: place.authority.clone(),

@@ -306,6 +306,8 @@ impl AzureSettings {
                 RESOURCE_MANAGER,
                 endpoints.map(|it| it.resource_manager.clone()),
             ),
+        ];
+        let access = [
             (AUTHORITY, endpoints.map(|it| it.authority.clone())),
             (
                 CREDENTIAL,
@@ -314,13 +316,7 @@ impl AzureSettings {
             (TENANT, self.tenant.clone()),
             (CLIENT_ID, self.client_id.clone()),
         ];
-        Scope {
-            provider: NAME.to_owned(),
-            key: key
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect(),
-        }
+        Scope::new(NAME, key, access)
     }
 
     /// Returns the zones as machines and meshes know them: location and number, as nodes of

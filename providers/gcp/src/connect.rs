@@ -33,7 +33,7 @@ pub(crate) struct Apis {
 /// # Errors
 /// `Environment` when a file cannot be used.
 fn credentials(scope: &Scope) -> Result<Credentials, ProviderError> {
-    let part = |name: &str| scope.key.get(name);
+    let part = |name: &str| scope.part(name);
     let mut found = credentials::Builder::default().with_scopes([CLOUD_PLATFORM]);
     let quota_project = part(QUOTA_PROJECT);
     if let Some(project) = quota_project {
@@ -65,7 +65,7 @@ pub(crate) async fn projects(scope: &Scope) -> Result<ResourceManager, ProviderE
     let mut builder = ResourceManager::builder()
         .with_credentials(credentials(scope)?)
         .with_retry_policy(NeverRetry);
-    if let Some(endpoint) = scope.key.get(ENDPOINT) {
+    if let Some(endpoint) = scope.part(ENDPOINT) {
         builder = builder.with_endpoint(endpoint);
     }
     builder.build().await.map_err(|error| {
@@ -80,13 +80,13 @@ pub(crate) async fn projects(scope: &Scope) -> Result<ResourceManager, ProviderE
 /// `Invalid` when the scope names no project or region, `Environment` without credentials.
 pub(crate) async fn apis(scope: &Scope) -> Result<Apis, ProviderError> {
     let part = |name: &str| {
-        scope.key.get(name).cloned().ok_or_else(|| {
+        scope.part(name).cloned().ok_or_else(|| {
             let message = format!("{scope} names no {name}");
             ProviderError::new(ErrorClass::Invalid, message)
         })
     };
     let credentials = credentials(scope)?;
-    let endpoint = scope.key.get(ENDPOINT);
+    let endpoint = scope.part(ENDPOINT);
     let failed = |error| {
         let message = "the client of Compute Engine cannot be made";
         ProviderError::new(ErrorClass::Environment, message).with_source(error)

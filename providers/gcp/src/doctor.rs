@@ -29,7 +29,7 @@ pub async fn identity(scope: &Scope) -> Result<Identity, ProviderError> {
     let call = || apis.projects.get().set_project(&apis.project).send();
     let project = client.send(Action::GetProject, call).await?;
     let own = own();
-    let who = match scope.key.get(IMPERSONATE) {
+    let who = match scope.part(IMPERSONATE) {
         Some(account) => format!("{account}, by {own}"),
         None => own,
     };

@@ -208,16 +208,12 @@ impl GcpSettings {
             (PROJECT, Some(self.project.clone())),
             (REGION, Some(self.region.clone())),
             (ENDPOINT, self.endpoint.clone()),
+        ];
+        let access = [
             (QUOTA_PROJECT, self.quota_project.clone()),
             (IMPERSONATE, self.impersonate.clone()),
         ];
-        Scope {
-            provider: NAME.to_owned(),
-            key: key
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect(),
-        }
+        Scope::new(NAME, key, access)
     }
 }
 

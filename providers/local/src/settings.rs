@@ -1,6 +1,6 @@
 //! The `local` block of a fleet file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -289,10 +289,7 @@ impl LocalSettings {
 
 /// Returns the one scope there is: this computer, whichever it is.
 pub(crate) fn scope() -> Scope {
-    Scope {
-        provider: NAME.to_owned(),
-        key: BTreeMap::new(),
-    }
+    Scope::new(NAME, [], [])
 }
 
 #[cfg(test)]

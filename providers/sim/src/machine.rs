@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use meshvm_provider_api::{Labels, Power, Readiness, template::Attributes, template::Scope};
+use meshvm_provider_api::{Attributes, Labels, Power, Readiness, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventKind;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_provider_api::template::{Attributes, Finding, Scope, Template, flatten};
+use meshvm_provider_api::Scope;
+use meshvm_provider_api::template::{Attributes, Finding, Template, flatten};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,10 +71,7 @@ impl SimSettings {
 
     /// Returns the scope that the machines are listed in.
     pub fn scope(&self) -> Scope {
-        Scope {
-            provider: NAME.to_owned(),
-            key: BTreeMap::from([(Scope::REGION.to_owned(), self.region.clone())]),
-        }
+        Scope::new(NAME, [(Scope::REGION, Some(self.region.clone()))], [])
     }
 
     /// Returns what machines are made from.

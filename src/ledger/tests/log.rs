@@ -1,6 +1,5 @@
 //! Journals, scopes and records: what is written is read, and nothing torn or half deleted misleads.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -322,12 +321,10 @@ async fn scopes_are_remembered_once_each() {
     for place in Place::each() {
         let ledger = place.open();
         assert!(ledger.scopes().await.unwrap().is_empty());
-        let scope = |region: &str| Scope {
-            provider: "aws".to_owned(),
-            key: BTreeMap::from([
-                ("account".to_owned(), "1".to_owned()),
-                ("region".to_owned(), region.to_owned()),
-            ]),
+        let scope = |region: &str| {
+            let key = [("account", "1"), ("region", region)];
+            let key = key.map(|(name, value)| (name, Some(value.to_owned())));
+            Scope::new("aws", key, [])
         };
         for region in ["eu-west-1", "us-east-1", "eu-west-1"] {
             ledger.add_scope(&scope(region)).await.unwrap();
@@ -340,10 +337,7 @@ async fn scopes_are_remembered_once_each() {
 #[tokio::test]
 async fn a_damaged_scope_is_not_left_out() {
     let place = Place::folder();
-    let scope = Scope {
-        provider: "local".to_owned(),
-        key: BTreeMap::new(),
-    };
+    let scope = Scope::new("local", [], []);
     place.open().add_scope(&scope).await.unwrap();
     let file = files(&place.root()).remove(0);
     std::fs::write(place.root().join(&file), "").unwrap();

@@ -152,10 +152,7 @@ async fn what_a_kill_or_a_person_leaves_in_the_folder_disturbs_nothing() {
     let lease = ledger.acquire(claim("ann"), hands.clock()).await.unwrap();
     let mut run = ledger.begin_run(&lease, b"{}".to_vec()).await.unwrap();
     run.append(&[1]).await.unwrap();
-    let scope = Scope {
-        provider: "sim".to_owned(),
-        key: [].into(),
-    };
+    let scope = Scope::new("sim", [], []);
     ledger.add_scope(&scope).await.unwrap();
     ledger.record_applied(&lease, &7).await.unwrap();
     for (file, text) in [

@@ -124,12 +124,9 @@ static SIM: Info = info("sim", || schema_for!(Settings));
 static OTHER: Info = info("other", || schema_for!(OtherSettings));
 
 fn make(provider: &str, zones: Vec<String>, settings: &Value, base_dir: &Path) -> Template {
-    let key = [("dir".to_owned(), base_dir.display().to_string())];
+    let key = [("dir", Some(base_dir.display().to_string()))];
     Template {
-        scope: Scope {
-            provider: provider.to_owned(),
-            key: key.into(),
-        },
+        scope: Scope::new(provider, key, []),
         zones,
         settings: settings.clone(),
         attributes: flatten(settings),

@@ -207,10 +207,7 @@ impl Stage {
     }
 
     fn foreign(&self, machine: Machine) {
-        let scope = Scope {
-            provider: "sim".to_owned(),
-            key: BTreeMap::from([("region".to_owned(), "sim-1".to_owned())]),
-        };
+        let scope = Scope::new("sim", [("region", Some("sim-1".to_owned()))], []);
         self.sandbox.cloud().add_foreign(&scope, machine).unwrap();
     }
 

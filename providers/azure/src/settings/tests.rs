@@ -1,5 +1,7 @@
 //! The block as it is read, and the least one, which other tests begin with.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
@@ -42,19 +44,17 @@ fn what_a_connection_needs_is_in_the_scope() {
     });
     let settings = AzureSettings::read(&block(&all)).unwrap();
     let scope = settings.scope();
-    let keys: Vec<&str> = scope.key.keys().map(String::as_str).collect();
-    let all = [
-        AUTHORITY,
-        CLIENT_ID,
+    let names = |of: &BTreeMap<String, String>| Vec::from_iter(of.keys().cloned());
+    let key = [
         CLOUD,
-        CREDENTIAL,
         REGION,
         RESOURCE_GROUP,
         RESOURCE_MANAGER,
         SUBSCRIPTION,
-        TENANT,
     ];
-    assert_eq!(keys, all);
+    assert_eq!(names(&scope.key), key);
+    let access = [AUTHORITY, CLIENT_ID, CREDENTIAL, TENANT];
+    assert_eq!(names(&scope.access), access);
     assert_eq!(scope.key[RESOURCE_GROUP], "shop", "ARM knows no case");
     assert_eq!(settings.zone_names(), ["westeurope-1", "westeurope-3"]);
     let locality = scope.locality("westeurope-3");

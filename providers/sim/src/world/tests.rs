@@ -7,10 +7,7 @@ use meshvm_provider_api::{Power, Readiness};
 
 fn shape(zone: &str) -> Shape {
     Shape {
-        scope: Scope {
-            provider: "sim".into(),
-            key: BTreeMap::new(),
-        },
+        scope: Scope::new("sim", [], []),
         zone: zone.into(),
         labels: BTreeMap::new(),
         attributes: BTreeMap::new(),

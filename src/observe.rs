@@ -105,7 +105,8 @@ pub async fn observe(
         };
         seen.unhealthy = state.and_then(MeshState::trouble).map(str::to_owned);
     }
-    once_each(&mut observed.machines, request.homes);
+    let is_global = |scope: &Scope| connections.kind(scope).is_ok_and(|it| it.info().global_ids);
+    once_each(&mut observed.machines, request.homes, is_global);
     observed
         .machines
         .sort_by(|a, b| (&a.scope, &a.machine.name).cmp(&(&b.scope, &b.machine.name)));
@@ -115,7 +116,11 @@ pub async fn observe(
 
 /// Leaves of a machine that several scopes list the one where its fleet is: the same account may
 /// be reached by two profiles. A machine is changed as its fleet's scope is reached.
-fn once_each(machines: &mut Vec<ObservedMachine>, homes: &BTreeMap<&str, &Scope>) {
+fn once_each(
+    machines: &mut Vec<ObservedMachine>,
+    homes: &BTreeMap<&str, &Scope>,
+    is_global: impl Fn(&Scope) -> bool,
+) {
     let home = |seen: &ObservedMachine| {
         let fleet = seen.ownership()?.fleet;
         homes.get(fleet.as_str()).copied()
@@ -127,8 +132,8 @@ fn once_each(machines: &mut Vec<ObservedMachine>, homes: &BTreeMap<&str, &Scope>
     }
     let mut known = BTreeSet::new();
     let key = |seen: &ObservedMachine| {
-        let (id, name) = (seen.machine.id.clone(), seen.machine.name.clone());
-        (seen.scope.provider.clone(), id, name)
+        let of = (!is_global(&seen.scope)).then(|| seen.scope.clone());
+        (seen.scope.provider.clone(), of, seen.machine.id.clone())
     };
     let is_home = |seen: &ObservedMachine| home(seen).is_some_and(|home| *home == seen.scope);
     machines.sort_by_key(|seen| (!is_home(seen), seen.scope.clone()));
@@ -201,6 +206,7 @@ async fn observe_scope(
             .into_iter()
             .map(|machine| ObservedMachine {
                 scope: scope.clone(),
+                protected: kind.is_protected(&machine),
                 machine,
                 unhealthy: None,
             })
@@ -232,4 +238,63 @@ fn unsettled(open: &[UnsettledBatch], machines: &[ObservedMachine]) -> Vec<Unset
         })
         .filter(|batch| batch.missing > 0)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use meshvm_provider_api::Readiness;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_that_two_scopes_list_counts_where_its_fleet_is() {
+        let scope = |profile: &str, role: Option<&str>| {
+            let access = [("role", role.map(str::to_owned))];
+            Scope::new("aws", [("profile", Some(profile.to_owned()))], access)
+        };
+        let seen = |scope: &Scope, id: &str, fleet: &str| {
+            let labels = [
+                (labels::STACK, "shop"),
+                (labels::FLEET, fleet),
+                (labels::SPEC, "s"),
+            ];
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            ObservedMachine {
+                scope: scope.clone(),
+                machine: Machine {
+                    id: MachineId::from(id),
+                    name: id.to_owned(),
+                    zone: "z".to_owned(),
+                    power: Power::Running,
+                    readiness: Readiness::Unknown,
+                    address: None,
+                    labels: labels.into(),
+                    attributes: BTreeMap::new(),
+                },
+                unhealthy: None,
+                protected: false,
+            }
+        };
+        let (old, new, other) = (scope("a", None), scope("b", None), scope("c", None));
+        let by_role = scope("b", Some("r"));
+        let homes = BTreeMap::from([("web", &by_role)]);
+        let mut machines = vec![
+            seen(&old, "i-1", "web"),
+            seen(&new, "i-1", "web"),
+            seen(&other, "i-2", "web"),
+            seen(&old, "i-3", "gone"),
+            seen(&other, "i-3", "gone"),
+        ];
+        let mut all = machines.clone();
+        once_each(&mut all, &homes, |_| false);
+        assert_eq!(all.len(), machines.len(), "each scope has its own `i-1`");
+        once_each(&mut machines, &homes, |_| true);
+        let mut left: Vec<(&str, &Scope)> = machines
+            .iter()
+            .map(|it| (it.machine.id.0.as_str(), &it.scope))
+            .collect();
+        left.sort();
+        assert_eq!(left, [("i-1", &new), ("i-2", &other), ("i-3", &old)]);
+        assert_eq!(left[0].1.access, by_role.access, "as its fleet is reached");
+    }
 }

@@ -39,6 +39,8 @@ pub struct ObservedMachine {
     pub machine: Machine,
     /// What keeps traffic from it though it is up, as its entry says.
     pub unhealthy: Option<String>,
+    /// Whether its cloud refuses to delete it.
+    pub protected: bool,
 }
 
 impl ObservedMachine {

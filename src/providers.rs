@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use meshvm_provider_api::layers::{Meter, Operation, OperationMetrics, Pace, Retry, wrap};
 use meshvm_provider_api::{
-    Kind, OpenContext, Progress, Provider, ProviderError, Requests, Scope, Template,
+    Kind, OpenContext, Progress, Provider, ProviderError, Requests, Scope, Shared, Template,
 };
 use meshvm_provider_sim::{SimCloud, Simulated};
 use serde::Serialize;
@@ -57,6 +57,7 @@ pub struct Connections {
     progress: Progress,
     requests: Requests,
     meters: BTreeMap<&'static str, Meter>,
+    shared: Shared,
     /// How the file says that scopes are reached.
     reached: BTreeMap<Scope, BTreeSet<Access>>,
     open: Mutex<BTreeMap<(Scope, Access), Arc<dyn Provider>>>,
@@ -86,6 +87,7 @@ impl Connections {
             data_dir,
             progress,
             requests: Requests::default(),
+            shared: Shared::default(),
             reached: BTreeMap::new(),
             open: Mutex::default(),
         }
@@ -147,6 +149,7 @@ impl Connections {
             data_dir: self.data_dir.clone(),
             requests: self.requests.clone(),
             progress: self.progress.clone(),
+            shared: self.shared.clone(),
         };
         let info = kind.info();
         let mut provider = kind.open(template, scope, &context).await?;

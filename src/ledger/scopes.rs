@@ -81,8 +81,12 @@ impl Ledger {
     pub async fn scopes(&self) -> Result<BTreeSet<Scope>, LedgerError> {
         let mut known = self.known_scopes(FOLDER).await?;
         known.sort_by_key(|(object, _)| Reverse(number_of(object)));
-        // Of equal ones a set keeps the first.
-        Ok(known.into_iter().map(|(_, scope)| scope).collect())
+        let mut scopes = BTreeSet::new();
+        for (_, scope) in known {
+            // Of equal ones it keeps the first.
+            scopes.insert(scope);
+        }
+        Ok(scopes)
     }
 
     /// Reads the scopes whose objects begin so.

@@ -109,6 +109,7 @@ pub(super) fn reference(observed: &ObservedMachine) -> MachineRef {
         id: machine.id.clone(),
         zone: machine.zone.clone(),
         available: observed.is_available(),
+        protected: observed.protected,
         token_of: objects::token_of(machine),
     }
 }

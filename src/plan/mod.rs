@@ -17,6 +17,7 @@ pub mod planner;
 pub mod policy;
 mod registered;
 mod spread;
+mod strangers;
 mod tokens;
 mod unlabelled;
 mod verdict;
@@ -68,6 +69,9 @@ pub struct Plan {
     pub namespaces: BTreeSet<String>,
     /// What changed outside meshvm since the last run.
     pub drift: Vec<Drift>,
+    /// What it would delete that no run of this ledger has made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<String>,
     /// What it waits for, and why it does nothing about it.
     pub waiting: Vec<Waiting>,
     /// How many machines the stack had when the plan was made.
@@ -387,6 +391,9 @@ pub struct MachineRef {
     pub zone: String,
     /// Whether it was up and healthy when the plan was made.
     pub available: bool,
+    /// Whether its cloud refuses to delete it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
     /// Whom its token was made for, where that is not its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_of: Option<String>,

@@ -15,7 +15,7 @@ use super::{
     Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
     Options, Plan, Reason,
 };
-use super::{last, registered, tokens};
+use super::{last, registered, strangers, tokens};
 use crate::desired::Desired;
 use crate::mesh::{Object, ObjectRef, Seen, objects};
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
@@ -164,6 +164,10 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
     let written: BTreeSet<&String> = written.map(|change| &change.reference.namespace).collect();
     let mut namespaces = input.observed.new_namespaces.clone();
     namespaces.retain(|namespace| written.contains(namespace) && !refresh_only);
+    let strangers = match refresh_only {
+        true => Vec::new(),
+        false => strangers::of(&input, &fleets, &mesh.changes),
+    };
     Ok(Plan {
         format: FORMAT,
         made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -184,6 +188,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         },
         namespaces,
         drift,
+        strangers,
         waiting: if refresh_only { Vec::new() } else { waiting },
         observed_machines,
     })

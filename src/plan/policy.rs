@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Action, Plan, Reason};
+use super::{Action, MachineChange, Plan, Reason};
+use crate::many::few;
 
 /// What the user allows on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +36,20 @@ pub enum Refusal {
         /// How many machines.
         machines: u32,
     },
+    /// The cloud refuses to delete machines that would go.
+    ProtectedByCloud {
+        /// The fleet.
+        fleet: String,
+        /// The machines' names.
+        machines: Vec<String>,
+    },
+    /// Something would be deleted that no run of this ledger has made.
+    Strangers {
+        /// The stack.
+        stack: String,
+        /// What.
+        names: Vec<String>,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -53,6 +68,16 @@ impl fmt::Display for Refusal {
                 f,
                 "fleet `{fleet}` is protected, and the plan would destroy or replace {machines} of its machines"
             ),
+            Self::Strangers { stack, names } => write!(
+                f,
+                "the plan would delete {}, which no run of this ledger has made: is there another stack `{stack}`?",
+                few(names.iter().map(String::as_str))
+            ),
+            Self::ProtectedByCloud { fleet, machines } => write!(
+                f,
+                "the cloud refuses to delete {} of fleet `{fleet}`, which the plan would destroy or replace",
+                few(machines.iter().map(String::as_str))
+            ),
         }
     }
 }
@@ -65,6 +90,13 @@ impl Refusal {
                 "raise it under `budgets` in the fleet file, or pass --override-budgets for this run"
             }
             Self::Protected { .. } => "pass --allow-protected if that is what you want",
+            Self::Strangers { .. } => {
+                "give the stack another name; if it is the same stack and its ledger was lost, \
+                 pass --override-budgets for this run"
+            }
+            Self::ProtectedByCloud { .. } => {
+                "switch the protection off in the fleet's block, apply that change alone, and then this one"
+            }
         }
     }
 }
@@ -98,10 +130,38 @@ pub fn check(plan: &Plan, allowed: Allowed) -> Vec<Refusal> {
             }
         }
     }
+    if !allowed.over_budget && !plan.strangers.is_empty() {
+        refusals.push(Refusal::Strangers {
+            stack: plan.desired.stack.clone(),
+            names: plan.strangers.clone(),
+        });
+    }
     if !allowed.protected {
         refusals.extend(protected(plan));
     }
+    refusals.extend(protected_by_cloud(plan));
     refusals
+}
+
+/// Returns whether machines go by a change.
+fn takes_away(change: &MachineChange) -> bool {
+    match change.action {
+        Action::Delete | Action::Replace => true,
+        Action::Create | Action::Update | Action::Adopt | Action::Forget => false,
+    }
+}
+
+fn protected_by_cloud(plan: &Plan) -> impl Iterator<Item = Refusal> {
+    plan.fleets.iter().filter_map(|(fleet, changes)| {
+        let going = changes.changes.iter().filter(|change| takes_away(change));
+        let machines = going.flat_map(|change| &change.machines);
+        let machines = machines.filter(|machine| machine.protected);
+        let machines: Vec<String> = machines.map(|machine| machine.name.clone()).collect();
+        (!machines.is_empty()).then(|| Refusal::ProtectedByCloud {
+            fleet: fleet.clone(),
+            machines,
+        })
+    })
 }
 
 fn protected(plan: &Plan) -> impl Iterator<Item = Refusal> {
@@ -110,13 +170,10 @@ fn protected(plan: &Plan) -> impl Iterator<Item = Refusal> {
         let machines: u32 = changes
             .changes
             .iter()
-            .filter(|change| match change.action {
-                Action::Delete | Action::Replace => true,
-                Action::Create | Action::Update | Action::Adopt | Action::Forget => false,
-            })
+            .filter(|change| takes_away(change))
             // What is broken cannot be protected any more, only brought back.
             .filter(|change| !matches!(change.reason, Reason::Failed { .. }))
-            .map(super::MachineChange::count)
+            .map(MachineChange::count)
             .sum();
         (protect && machines > 0).then(|| Refusal::Protected {
             fleet: fleet.clone(),

@@ -34,6 +34,7 @@ scenarios!(
     not_ours,
     refusals,
     rollout,
+    same_name,
     saved_plan,
     scale,
     shortfall,

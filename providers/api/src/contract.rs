@@ -14,6 +14,7 @@ use crate::error::{ErrorClass, ProviderError};
 use crate::labels::{self, BatchKey, Labels, Ownership};
 use crate::machine::{Machine, MachineId};
 use crate::private::PrivateFiles;
+use crate::shared::Shared;
 use crate::template::{Difference, Finding, Template};
 
 /// What the engine must know of a provider before it talks to it.
@@ -41,6 +42,8 @@ pub struct Info {
     pub rate: Option<u32>,
     /// Whether templates may name what only the cloud can look up, so that a plan asks it.
     pub resolves: bool,
+    /// Whether an id means the same machine in every scope, so that one that two scopes list is one.
+    pub global_ids: bool,
 }
 
 /// What user-data a cloud accepts.
@@ -79,6 +82,11 @@ pub trait Kind: Send + Sync {
     /// engine's, as are attributes named `userData`, `scope` and `labels.…`.
     fn compare(&self, template: &Template, machine: &Machine) -> Vec<Difference>;
 
+    /// Returns whether the cloud refuses to delete a machine until somebody says otherwise.
+    fn is_protected(&self, _: &Machine) -> bool {
+        false
+    }
+
     /// Connects to a scope. Makes no change and creates nothing remote.
     ///
     /// # Errors
@@ -100,6 +108,8 @@ pub struct OpenContext {
     pub requests: Requests,
     /// Tells a person what a long call is doing.
     pub progress: Progress,
+    /// What the scopes of a provider use together in this run.
+    pub shared: Shared,
 }
 
 /// The half of a provider that talks to one scope of its cloud.

@@ -25,6 +25,7 @@ pub mod machine;
 pub mod network;
 pub mod private;
 pub mod scope;
+mod shared;
 pub mod template;
 
 pub use contract::{
@@ -38,4 +39,5 @@ pub use machine::{Machine, MachineId, Power, Readiness};
 pub use network::is_network;
 pub use private::{NoPrivateFiles, PrivateFile, PrivateFiles};
 pub use scope::Scope;
+pub use shared::Shared;
 pub use template::{Attributes, Difference, Finding, Mutability, Template};

@@ -12,6 +12,7 @@ use meshvm_provider_api::{
 };
 use serde_json::Value;
 
+use crate::attributes::TERMINATION_PROTECTION;
 use crate::client::Client;
 use crate::compare;
 use crate::connect;
@@ -46,6 +47,7 @@ static INFO: Info = Info {
     // Each request is paced by itself: an operation may be many of them.
     rate: None,
     resolves: true,
+    global_ids: true,
 };
 
 /// The `aws` provider.
@@ -84,6 +86,10 @@ impl Kind for AwsKind {
 
     fn compare(&self, template: &Template, machine: &Machine) -> Vec<Difference> {
         compare::compare(template, machine)
+    }
+
+    fn is_protected(&self, machine: &Machine) -> bool {
+        machine.attributes.get(TERMINATION_PROTECTION) == Some(&Value::Bool(true))
     }
 
     async fn open(

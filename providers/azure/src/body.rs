@@ -69,15 +69,16 @@ pub(crate) fn machine(
         },
     });
     let mut add = |key: &str, value: Value| properties[key] = value;
-    if asked.trusted_launch {
-        add(
-            "securityProfile",
-            json!({
-                "securityType": "TrustedLaunch",
-                "uefiSettings": {"secureBootEnabled": true, "vTpmEnabled": true},
-            }),
-        );
-    }
+    let security = match asked.trusted_launch {
+        true => json!({
+            "securityType": "TrustedLaunch",
+            "uefiSettings": {"secureBootEnabled": true, "vTpmEnabled": true},
+        }),
+        // Of images that can, Azure makes trusted machines where nothing is said
+        // (<https://learn.microsoft.com/azure/virtual-machines/trusted-launch#trusted-launch-as-default>).
+        false => json!({"securityType": "Standard"}),
+    };
+    add("securityProfile", security);
     if let Some(spot) = &asked.spot {
         add("priority", json!("Spot"));
         add("evictionPolicy", json!(eviction(spot.eviction)));

@@ -152,20 +152,15 @@ async fn sizes_fit(
                 .with_hint("add another size to `vmSize`, or leave the zone out"));
         }
     }
-    match sizes
+    let is_spot = asked.spot.is_some();
+    let short = sizes
         .iter()
-        .filter_map(|size| over_quota(size, &usages, more))
-        .next()
-    {
-        // One of several may be used up.
-        Some(error)
-            if sizes
-                .iter()
-                .all(|size| over_quota(size, &usages, more).is_some()) =>
-        {
-            Err(error)
-        }
-        Some(_) | None => Ok(()),
+        .map(|size| over_quota(size, &usages, is_spot, more));
+    // One of several may be used up.
+    let short: Option<Vec<ProviderError>> = short.collect();
+    match short.and_then(|all| all.into_iter().next()) {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
 }
 
@@ -235,12 +230,22 @@ struct UsageName {
     localized_value: String,
 }
 
+/// The quota of all machines of a location.
+const CORES: &str = "cores";
+/// That of spot machines, of whatever size, which count against no other
+/// (<https://learn.microsoft.com/azure/quotas/spot-quota>).
+const SPOT_CORES: &str = "lowPriorityCores";
+
 /// Returns which quota does not let so many machines of a size be made.
-fn over_quota(size: &Size, usages: &[Usage], more: u64) -> Option<ProviderError> {
+fn over_quota(size: &Size, usages: &[Usage], is_spot: bool, more: u64) -> Option<ProviderError> {
     let each: i64 = size.capability("vCPUs")?.parse().ok()?;
     let cores = each.saturating_mul(i64::try_from(more).unwrap_or(i64::MAX));
     let short = usages.iter().find(|usage| {
-        let counts = is_same(&usage.name.value, &size.family) || usage.name.value == "cores";
+        let is = |name: &str| is_same(&usage.name.value, name);
+        let counts = match is_spot {
+            true => is(SPOT_CORES),
+            false => is(&size.family) || is(CORES),
+        };
         counts && usage.current_value.saturating_add(cores) > usage.limit
     })?;
     let (used, limit) = (short.current_value, short.limit);
@@ -280,20 +285,22 @@ async fn subnet_has_room(
         .address_prefix
         .iter()
         .chain(&properties.address_prefixes);
-    let most = prefixes.filter_map(|prefix| addresses(prefix)).max();
+    let ranges = prefixes.filter_map(|prefix| addresses(prefix));
+    // Each range has Azure's own.
+    let usable: Vec<u64> = ranges
+        .map(|all| all.saturating_sub(OWN_ADDRESSES))
+        .collect();
     let used = u64::try_from(properties.ip_configurations.len()).unwrap_or(u64::MAX);
-    match most {
-        Some(most) if used.saturating_add(OWN_ADDRESSES).saturating_add(more) > most => {
-            let left = most.saturating_sub(used.saturating_add(OWN_ADDRESSES));
-            let message = format!(
-                "subnet `{}` has {left} addresses left, and {more} are needed",
-                asked.subnet
-            );
-            Err(ProviderError::new(ErrorClass::Capacity, message)
-                .with_hint("take a subnet that has addresses left"))
-        }
-        Some(_) | None => Ok(()),
+    let left = usable.iter().sum::<u64>().saturating_sub(used);
+    if usable.is_empty() || left >= more {
+        return Ok(());
     }
+    let message = format!(
+        "subnet `{}` has {left} addresses left, and {more} are needed",
+        asked.subnet
+    );
+    Err(ProviderError::new(ErrorClass::Capacity, message)
+        .with_hint("take a subnet that has addresses left"))
 }
 
 /// Returns how many addresses of the fourth version a range has.

@@ -1,6 +1,6 @@
 //! In what a machine is not what its fleet asks for, and what it takes to change it.
 
-use meshvm_provider_api::{Difference, Machine, Mutability, Template};
+use meshvm_provider_api::{Difference, Machine, Mutability, Power, Template};
 use serde_json::Value;
 
 use crate::attributes::{
@@ -65,15 +65,26 @@ fn is_met(recipe: &Recipe, attribute: &str, machine: &Machine) -> bool {
                     seen(IMAGE_SOURCE).is_some_and(|seen| seen == source.as_str())
                 })
         }
+        // Of the disks of a deallocated machine Azure tells neither size nor type
+        // (<https://learn.microsoft.com/rest/api/compute/virtual-machines/get>).
+        disk if is_of_disk(disk) => {
+            machine.power == Power::Stopped && !machine.attributes.contains_key(disk)
+        }
         // What was adopted does not say how its image was found: it is judged by the image.
         IMAGE_SOURCE => !machine.attributes.contains_key(IMAGE_SOURCE),
         _ => false,
     }
 }
 
+fn is_of_disk(attribute: &str) -> bool {
+    ["osDisk.", "dataDisks."]
+        .iter()
+        .any(|of| attribute.starts_with(of))
+}
+
 #[cfg(test)]
 mod tests {
-    use meshvm_provider_api::{Labels, MachineId, Power, Readiness};
+    use meshvm_provider_api::{Labels, MachineId, Readiness};
     use serde_json::json;
 
     use super::*;
@@ -163,6 +174,25 @@ mod tests {
         let replace = [(IMAGE.to_owned(), Mutability::Replace)];
         assert_eq!(found(&template(&image("latest"), "2.0"), &machine), replace);
         assert_eq!(found(&template(&image("latest"), "1.0"), &machine), []);
+    }
+
+    #[test]
+    fn what_is_not_told_of_a_deallocated_machines_disks_is_no_drift() {
+        let disks = json!({
+            "osDisk": {"size": "64GiB", "type": "Premium_LRS"},
+            "dataDisks": [{"lun": 0, "size": "8GiB"}],
+        });
+        let wanted = template(&disks, "1.0");
+        let mut machine = machine(&wanted);
+        machine.attributes.retain(|name, _| !is_of_disk(name));
+        let all = ["dataDisks.0.size", "osDisk.size", "osDisk.type"];
+        let all = all.map(|name| (name.to_owned(), Mutability::Replace));
+        assert_eq!(found(&wanted, &machine), all, "it runs without them");
+        machine.power = Power::Stopped;
+        assert_eq!(found(&wanted, &machine), []);
+        let other = json!("32GiB");
+        machine.attributes.insert("osDisk.size".to_owned(), other);
+        assert_eq!(found(&wanted, &machine), all[1..2]);
     }
 
     #[test]

@@ -146,6 +146,13 @@ impl Making<'_> {
                     self.shared().full.insert(way);
                     refused = Some(error);
                 }
+                // Each family of sizes has a quota of its own, which is the location's.
+                Err(error) if error.class == ErrorClass::Quota => {
+                    let zones = self.batch.places().map(|place| place.zone.to_owned());
+                    let ways = zones.map(|zone| (zone, size.clone()));
+                    self.shared().full.extend(ways);
+                    refused = Some(error);
+                }
                 Err(error) => {
                     self.shared().is_over = true;
                     return Err(error);
@@ -195,6 +202,7 @@ impl Making<'_> {
         let ended = operation::ended(self.client, Action::PutMachine, answer, Some(&resource));
         match ended.await {
             // What became of it is not known: the same batch again finds out.
+            Err(error) if operation::is_unseen(&error) => Err(error),
             Err(error) if !error.class.is_transient() => {
                 leftovers::delete(self.client, [name.to_owned()]).await?;
                 self.shared().failed.insert(name.to_owned());

@@ -43,6 +43,7 @@ static INFO: Info = Info {
     // Each request is paced by itself: an operation is many of them.
     rate: None,
     resolves: true,
+    global_ids: false,
 };
 
 /// The `azure` provider.
@@ -74,6 +75,9 @@ impl Kind for AzureKind {
         context: &OpenContext,
     ) -> Result<Arc<dyn Provider>, ProviderError> {
         let client = connect::client(scope, context.requests.clone())?;
-        Ok(Arc::new(AzureProvider::new(client, scope.clone())))
+        // A group holds the machines of several locations, which are a scope each.
+        let group = format!("{}{}", client.place.endpoint, client.place.group_path());
+        let group = context.shared.of(&group.to_ascii_lowercase());
+        Ok(Arc::new(AzureProvider::new(client, scope.clone(), group)))
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn ended(
     resource: Option<&Call>,
 ) -> Result<(), ProviderError> {
     let way = Way::of(answer, resource);
-    let Some((way, call)) = way.map(|way| (way.kind(), way.call(action))) else {
+    let Some((mut way, mut call)) = way.map(|way| (way.kind(), way.call(action))) else {
         return match state_of_resource(&answer.body) {
             State::Done | State::Pending => Ok(()),
             State::Failed(code, said) => Err(error::of_code(action, &code, &said, 200)),
@@ -60,6 +60,14 @@ pub(crate) async fn ended(
             Ok(look) => look,
             Err(error) if error.class.is_transient() && failures < FAILURES => {
                 failures += 1;
+                continue;
+            }
+            // Who cannot see the operation goes by what it is about.
+            Err(error) if is_unseen(&error) && !matches!(way, Kind::Resource) => {
+                let Some(resource) = resource else {
+                    return Err(as_of(action, error));
+                };
+                (way, call) = (Kind::Resource, resource.clone());
                 continue;
             }
             Err(error) => return Err(as_of(action, error)),
@@ -80,6 +88,14 @@ pub(crate) async fn ended(
     }
     let message = format!("{}: it does not end", action.as_str());
     Err(ProviderError::new(ErrorClass::Unavailable, message))
+}
+
+/// Returns whether an answer says only that something is not to be seen.
+pub(crate) fn is_unseen(error: &ProviderError) -> bool {
+    matches!(
+        error.class,
+        ErrorClass::NotFound | ErrorClass::PermissionDenied
+    )
 }
 
 /// Where to look.

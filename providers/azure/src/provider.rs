@@ -1,5 +1,7 @@
 //! The half of the provider that talks to one scope.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meshvm_provider_api::{
     Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
@@ -16,16 +18,16 @@ use crate::{check, create, delete, resolve, update};
 pub(crate) struct AzureProvider {
     client: Client,
     scope: Scope,
-    group: Group,
+    group: Arc<Group>,
 }
 
 impl AzureProvider {
     /// Makes the provider; sends nothing.
-    pub fn new(client: Client, scope: Scope) -> Self {
+    pub fn new(client: Client, scope: Scope, group: Arc<Group>) -> Self {
         Self {
             client,
             scope,
-            group: Group::default(),
+            group,
         }
     }
 

@@ -34,7 +34,7 @@ pub struct AzureSettings {
     #[schemars(regex(pattern = "^[a-z0-9]+$"))]
     pub location: String,
     /// The resource group that the machines are made in, and listed by.
-    #[schemars(length(min = 1, max = 90))]
+    #[schemars(length(max = 90), regex(pattern = "^[-0-9A-Za-z_.()]+$"))]
     pub resource_group: String,
     /// Whether meshvm makes the resource group when it is missing, and removes it when nothing is left in it.
     #[serde(default)]
@@ -56,10 +56,10 @@ pub struct AzureSettings {
     pub network_security_group: Option<String>,
     /// The name of the user that may log in.
     #[serde(default = "default_user")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(regex(pattern = "^[a-z_][a-z0-9_-]{0,31}$"))]
     pub admin_user: String,
-    /// The SSH public key of that user, as `ssh-keygen` writes it.
-    #[schemars(regex(pattern = "^(ssh|ecdsa)-"))]
+    /// The SSH public key of that user, RSA or Ed25519, as `ssh-keygen` writes it.
+    #[schemars(regex(pattern = "^ssh-(rsa|ed25519) "))]
     pub ssh_public_key: String,
     /// The disk that the machine boots from.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -56,8 +56,15 @@ async fn types(
     more: u64,
 ) -> Result<Vec<ProviderError>, ProviderError> {
     let names = &asked.machine_type.0;
-    let (types, region) =
-        futures::try_join!(machine_types(client, names), resolve::region(client))?;
+    let (custom, named): (Vec<String>, Vec<String>) =
+        names.iter().cloned().partition(|name| is_custom(name));
+    let (mut types, region) =
+        futures::try_join!(machine_types(client, &named), resolve::region(client))?;
+    types.extend(
+        custom
+            .iter()
+            .flat_map(|name| custom_types(name, &found.zones)),
+    );
     let mut wrong = lacking(&types, names, &found.zones);
     wrong.extend(misfits(asked, found, &types));
     let mut fitting: BTreeMap<&str, &MachineType> = BTreeMap::new();
@@ -113,10 +120,32 @@ fn misfits(asked: &GcpSettings, found: &Found, types: &[MachineType]) -> Vec<Pro
     told.collect()
 }
 
+/// Returns whether a type is made to measure, as `n2-custom-4-8192`: no list has those
+/// (<https://cloud.google.com/compute/docs/instances/creating-instance-with-custom-machine-type>).
+fn is_custom(name: &str) -> bool {
+    name.starts_with("custom-") || name.contains("-custom-")
+}
+
+/// Returns a type made to measure as a list would have it, in each zone: only making a machine
+/// tells whether it can be had.
+fn custom_types(name: &str, zones: &[String]) -> Vec<MachineType> {
+    let size = name.rsplit("custom-").next().unwrap_or_default();
+    let processors = size.split('-').next().and_then(|it| it.parse().ok());
+    let of = |zone: &String| {
+        let made = MachineType::new().set_name(name).set_zone(zone);
+        // Those of shared processors are named by a size.
+        made.set_guest_cpus(processors.unwrap_or(2))
+    };
+    zones.iter().map(of).collect()
+}
+
 async fn machine_types(
     client: &Client,
     names: &[String],
 ) -> Result<Vec<MachineType>, ProviderError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let names = names.iter().map(|name| format!("(name = \"{name}\")"));
     let filter = names.collect::<Vec<_>>().join(" OR ");
     let apis = &client.apis;

@@ -25,6 +25,8 @@ use crate::policy::Action;
 use crate::recipe::Recipe;
 use crate::update;
 
+/// How often a request is sent whose operation fails inside the cloud, each time as a new one.
+const TRIES: u32 = 3;
 /// How many machines are looked at together that a listing does not show yet.
 const AT_ONCE: usize = 8;
 
@@ -49,40 +51,49 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
     let mut refused = None;
     let attempts = launch::attempts(&recipe, found, batch);
     for (number, (place, machine_type)) in attempts.into_iter().enumerate() {
+        for again in 0..TRIES {
+            if missing.is_empty() {
+                break;
+            }
+            let body = launch::request(
+                &recipe,
+                found,
+                batch,
+                place,
+                machine_type,
+                &missing,
+                &request,
+            );
+            let id = launch::request_id(batch.key, number, again);
+            let apis = &client.apis;
+            let call = || {
+                let call = apis.instances.bulk_insert().set_project(&apis.project);
+                call.set_zone(place.zone)
+                    .set_request_id(&id)
+                    .set_body(body.clone())
+                    .send()
+            };
+            let answer = match client.send(Action::BulkInsert, call).await {
+                Ok(operation) => operations::done(client, place.zone, operation).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(operation) => {
+                    refused = short_of(&operation, machine_type, place.zone);
+                    let now = look(client, &which, place.zone, &missing, &operation).await?;
+                    made.add(now, &request)?;
+                    made.take_from(&mut missing);
+                }
+                Err(error) if error.class.is_transient() => return Err(error),
+                Err(error) => refused = Some(error),
+            }
+            let has_passed = refused.as_ref().is_none_or(|it| !it.class.is_transient());
+            if has_passed {
+                break;
+            }
+        }
         if missing.is_empty() {
             break;
-        }
-        let body = launch::request(
-            &recipe,
-            found,
-            batch,
-            place,
-            machine_type,
-            &missing,
-            &request,
-        );
-        let id = launch::request_id(batch.key, number);
-        let apis = &client.apis;
-        let call = || {
-            let call = apis.instances.bulk_insert().set_project(&apis.project);
-            call.set_zone(place.zone)
-                .set_request_id(&id)
-                .set_body(body.clone())
-                .send()
-        };
-        let answer = match client.send(Action::BulkInsert, call).await {
-            Ok(operation) => operations::done(client, place.zone, operation).await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(operation) => {
-                refused = short_of(&operation, machine_type, place.zone);
-                let now = look(client, &which, place.zone, &missing, &operation).await?;
-                made.add(now, &request)?;
-                made.take_from(&mut missing);
-            }
-            Err(error) if error.class.is_transient() => return Err(error),
-            Err(error) => refused = Some(error),
         }
         if refused
             .as_ref()

@@ -97,7 +97,10 @@ pub(crate) fn failures(operation: &Operation) -> impl Iterator<Item = ProviderEr
 }
 
 fn made(what: &str, reason: &str, status: u16, said: &str) -> ProviderError {
-    let class = class_of(reason, status);
+    let class = match is_of_type(said) {
+        true => ErrorClass::Capacity,
+        false => class_of(reason, status),
+    };
     let message = match reason {
         "" => format!("{what}: status {status}: {said}"),
         reason => format!("{what}: {reason}: {said}"),
@@ -107,6 +110,14 @@ fn made(what: &str, reason: &str, status: u16, said: &str) -> ProviderError {
         Some(hint) => made.with_hint(hint),
         None => made,
     }
+}
+
+/// Returns whether a zone does not have the machine type: another type, or another zone, may do.
+/// That is no reason of its own; it is told where the request is wrong, or something is not found.
+fn is_of_type(said: &str) -> bool {
+    let is_missing = ["does not exist", "was not found", "not available"];
+    let names = ["machineType", "machine type", "Machine type"];
+    names.iter().any(|it| said.contains(it)) && is_missing.iter().any(|it| said.contains(it))
 }
 
 /// Returns the class of a reason.

@@ -62,10 +62,15 @@ impl<'a> Owner<'a> {
         format!("{}-{hash}", begin.trim_end_matches('-'))
     }
 
-    fn description(self) -> String {
-        format!("{}{}", of_stack(self.stack), self.fleet)
+    /// Returns what the description of the fleet's rule begins with, wherever the fleet is.
+    fn begin(self) -> String {
+        format!("{}{}{IN_REGION}", of_stack(self.stack), self.fleet)
     }
 }
+
+/// What of a rule's description stands before the region of the machines that it is for: rules
+/// are the whole project's, and who has machines in one region does not see those of another.
+const IN_REGION: &str = " region=";
 
 /// Returns what the descriptions of a stack's rules begin with.
 fn of_stack(stack: &str) -> String {
@@ -104,12 +109,14 @@ impl Rules {
         let name = owner.rule();
         known.kept.insert(name.clone());
         let network = network(client, asked).await?;
-        let body = rule(owner, &network, wanted);
+        let description = format!("{}{}", owner.begin(), client.apis.region);
+        let body = rule(owner, &network, wanted).set_description(description);
         let named = [name.clone()].into();
         let Some(found) = by_name(client, &named).await?.pop() else {
             return make(client, body).await;
         };
-        if found.description != body.description {
+        let described = found.description.as_deref().unwrap_or_default();
+        if !described.starts_with(&owner.begin()) {
             let message = format!("firewall rule {name} is not the fleet's");
             return Err(ProviderError::new(ErrorClass::Conflict, message)
                 .with_hint("give that rule another name, or the stack"));
@@ -120,7 +127,9 @@ impl Rules {
             return Err(ProviderError::new(ErrorClass::Conflict, message)
                 .with_hint("delete the fleet's machines there first, or name the fleet anew"));
         }
-        match seen(&found, owner) == rules(wanted) {
+        // A fleet that came from another region takes its rule along.
+        let is_here = found.description == body.description;
+        match is_here && seen(&found, owner) == rules(wanted) {
             true => Ok(()),
             false => replace(client, &name, body).await,
         }
@@ -132,7 +141,7 @@ impl Rules {
         known.ended.extend(ids.iter().map(|id| id.0.clone()));
     }
 
-    /// Deletes the rules of fleets that have no machine left; safe to repeat.
+    /// Deletes the rules of fleets of this region that have no machine left; safe to repeat.
     ///
     /// # Errors
     /// Those of the calls: what remains is to be done again.
@@ -191,9 +200,12 @@ pub(crate) async fn add_owned(
         let Some(owner) = Owner::of(|key| machine.labels.get(key)) else {
             continue;
         };
-        let description = owner.description();
-        let mut own = found.iter();
-        let own = own.find(|rule| rule.description.as_deref() == Some(description.as_str()));
+        let begin = owner.begin();
+        let is_own = |rule: &&Firewall| {
+            let described = rule.description.as_deref();
+            described.is_some_and(|it| it.starts_with(&begin))
+        };
+        let own = found.iter().find(is_own);
         let value = own.map_or(Value::Null, |rule| seen(rule, owner));
         machine.attributes.insert(FIREWALL.to_owned(), value);
     }
@@ -225,7 +237,6 @@ fn rule(owner: Owner<'_>, network: &str, wanted: &OwnedRule) -> Firewall {
     let tags = wanted.from.iter().filter(|from| !is_network(from));
     Firewall::new()
         .set_name(owner.rule())
-        .set_description(owner.description())
         .set_network(network)
         .set_direction(Direction::Ingress)
         .set_allowed([Allowed::new().set_ip_protocol(TCP).set_ports(ports)])
@@ -331,9 +342,11 @@ async fn by_name(
     Ok(found)
 }
 
+/// Lists the rules of a stack's fleets in this region.
 async fn by_stack(client: &Client, stack: &str) -> Result<Vec<Firewall>, ProviderError> {
-    // A regular expression, of which a stack's name and the labels are plain letters.
-    let filter = format!("description eq \"{}.*\"", of_stack(stack));
+    // A regular expression, of which names, labels and regions are plain letters.
+    let (begin, region) = (of_stack(stack), &client.apis.region);
+    let filter = format!("description eq \"{begin}.*{IN_REGION}{region}\"");
     list(client, filter).await
 }
 

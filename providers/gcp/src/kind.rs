@@ -11,6 +11,7 @@ use meshvm_provider_api::{
 };
 use serde_json::Value;
 
+use crate::attributes::DELETION_PROTECTION;
 use crate::client::Client;
 use crate::compare;
 use crate::connect;
@@ -43,6 +44,7 @@ static INFO: Info = Info {
     // Each request is paced by itself: an operation may be many of them.
     rate: None,
     resolves: true,
+    global_ids: true,
 };
 
 /// The `gcp` provider.
@@ -69,6 +71,10 @@ impl Kind for GcpKind {
 
     fn compare(&self, template: &Template, machine: &Machine) -> Vec<Difference> {
         compare::compare(template, machine)
+    }
+
+    fn is_protected(&self, machine: &Machine) -> bool {
+        machine.attributes.get(DELETION_PROTECTION) == Some(&Value::Bool(true))
     }
 
     async fn open(

@@ -41,10 +41,15 @@ pub(crate) fn attempts<'a>(
         .collect()
 }
 
-/// Returns the request id of an attempt, which Compute Engine answers once
+/// Returns the request id of a try of an attempt, which Compute Engine answers once: what failed
+/// for a reason of its own is answered so again under the same id
 /// (<https://cloud.google.com/compute/docs/reference/rest/v1/instances/bulkInsert#query-parameters>).
-pub(crate) fn request_id(key: BatchKey, attempt: usize) -> String {
-    Uuid::new_v5(&key.0, format!("bulkInsert {attempt}").as_bytes()).to_string()
+pub(crate) fn request_id(key: BatchKey, attempt: usize, again: u32) -> String {
+    let which = match again {
+        0 => format!("bulkInsert {attempt}"),
+        again => format!("bulkInsert {attempt} again {again}"),
+    };
+    Uuid::new_v5(&key.0, which.as_bytes()).to_string()
 }
 
 /// Returns the request for machines of these names, or as many as there is room for.

@@ -1,6 +1,6 @@
 //! Waits for operations, and asks each for its real result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use google_cloud_compute_v1::model::{Operation, operation::Status};
 use meshvm_provider_api::{ErrorClass, ProviderError};
@@ -68,9 +68,14 @@ pub(crate) async fn all(
         for (zone, names) in &mut waits {
             let mut left = Vec::new();
             for some in names.chunks(AT_ONCE) {
+                // What is not listed yet may be going on.
+                let mut hidden = BTreeSet::from_iter(some);
                 for operation in list(client, zone, some).await? {
+                    let name = operation.name.clone().unwrap_or_default();
+                    hidden.remove(&name);
                     left.extend(settled(operation, &mut failed));
                 }
+                left.extend(hidden.into_iter().cloned());
             }
             *names = left;
         }
@@ -110,16 +115,24 @@ async fn list(
     let names = names.iter().map(|name| format!("(name = \"{name}\")"));
     let filter = names.collect::<Vec<_>>().join(" OR ");
     let apis = &client.apis;
-    let page = client
-        .send(Action::ListOperations, || {
-            let call = apis.operations.list().set_project(&apis.project);
-            call.set_zone(zone)
-                .set_filter(&filter)
-                .set_max_results(AT_ONCE as u32)
-                .send()
-        })
-        .await?;
-    Ok(page.items)
+    let (mut found, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = client
+            .send(Action::ListOperations, || {
+                let call = apis.operations.list().set_project(&apis.project);
+                call.set_zone(zone)
+                    .set_filter(&filter)
+                    .set_max_results(AT_ONCE as u32)
+                    .set_page_token(&next)
+                    .send()
+            })
+            .await?;
+        found.extend(page.items);
+        next = page.next_page_token.unwrap_or_default();
+        if next.is_empty() {
+            return Ok(found);
+        }
+    }
 }
 
 fn endless(name: &str) -> ProviderError {

@@ -223,6 +223,8 @@ fn shortfall(error: LocalError) -> Shortfall {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use meshvm_provider_api::Shared;
+
     use super::*;
 
     #[test]
@@ -248,6 +250,7 @@ mod tests {
             data_dir: path.into(),
             requests: Requests::default(),
             progress: Progress::silent(),
+            shared: Shared::default(),
         };
         assert!(Host::open(&context("/srv/größe/a b.c")).is_ok());
         for path in ["/srv/a:b", "/srv/a,b", "/srv/a%b", "/srv/$a"] {

@@ -33,6 +33,7 @@ static INFO: Info = Info {
     private_files: true,
     rate: None,
     resolves: false,
+    global_ids: true,
 };
 
 /// The `local` provider.

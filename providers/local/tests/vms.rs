@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use meshvm_provider_api::{
     Batch, BatchKey, Effort, ErrorClass, Hash, Kind, Machine, Media, OpenContext, Ownership, Power,
     PrivateFile, PrivateFiles, Progress, Provider, ProviderError, Query, Readiness, Requests,
-    Template, Update,
+    Shared, Template, Update,
 };
 use meshvm_provider_local::LocalKind;
 use serde_json::{Value, json};
@@ -127,6 +127,7 @@ async fn open(data_dir: &Path, template: &Template) -> Arc<dyn Provider> {
         data_dir: data_dir.to_owned(),
         requests: Requests::default(),
         progress: Progress::new(|line| println!("  {line}")),
+        shared: Shared::default(),
     };
     told(
         LocalKind

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use meshvm_provider_api::{
     Batch, BatchKey, Hash, Kind, NoPrivateFiles, OpenContext, Ownership, Progress, Query, Requests,
+    Shared,
 };
 use meshvm_provider_sim::{FaultPlan, SimCloud};
 use uuid::Uuid;
@@ -31,6 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         data_dir: PathBuf::new(),
         requests: Requests::default(),
         progress: Progress::silent(),
+        shared: Shared::default(),
     };
     let provider = kind.open(None, &template.scope, &context).await?;
     if is_new {

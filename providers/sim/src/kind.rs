@@ -37,6 +37,7 @@ static INFO: Info = Info {
     private_files: false,
     rate: None,
     resolves: false,
+    global_ids: true,
 };
 
 /// The `sim` provider.

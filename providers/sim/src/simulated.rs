@@ -70,6 +70,10 @@ where
         self.inner.compare(template, machine)
     }
 
+    fn is_protected(&self, machine: &Machine) -> bool {
+        self.inner.is_protected(machine)
+    }
+
     async fn open(
         &self,
         _: Option<&Template>,

@@ -335,6 +335,20 @@ async fn scopes_are_remembered_once_each() {
 }
 
 #[tokio::test]
+async fn a_scope_is_remembered_as_it_was_reached_last() {
+    for place in Place::each() {
+        let ledger = place.open();
+        let scope = |role: Option<&str>| Scope::new("aws", [], [("role", role.map(str::to_owned))]);
+        for role in [None, Some("a"), Some("a"), Some("b"), None, Some("c")] {
+            ledger.add_scope(&scope(role)).await.unwrap();
+            let found: Vec<Scope> = place.open().scopes().await.unwrap().into_iter().collect();
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].access, scope(role).access, "{role:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_scope_is_not_left_out() {
     let place = Place::folder();
     let scope = Scope::new("local", [], []);

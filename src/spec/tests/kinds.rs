@@ -117,6 +117,7 @@ const fn info(name: &'static str, schema: fn() -> Schema) -> Info {
         private_files: false,
         rate: None,
         resolves: false,
+        global_ids: true,
     }
 }
 

@@ -221,3 +221,62 @@ fn the_doctor_names_the_project_and_prints_the_role() {
         "{permissions}"
     );
 }
+
+#[test]
+fn who_pays_and_who_asks_makes_no_other_machines() {
+    let ground = Ground::new(Manners::default());
+    let fleet = |block: &Value| BTreeMap::from([("web", member("web", 2, block))]);
+    ground.write(&fleet(&json!({})));
+    ground.meshvm("apply -y").exits(0);
+    let before = names(&ground.machines());
+    ground.write(&fleet(&json!({"quotaProject": "billing-1"})));
+    ground.calls();
+    let planned = ground.meshvm("plan").exits(0);
+    assert_eq!(ground.calls()["instances.aggregatedList"], 1, "listed once");
+    assert!(!planned.stdout.contains("- delete"), "{}", planned.all());
+    ground.meshvm("apply -y").exits(0);
+    ground.meshvm("plan --detailed-exitcode").exits(0);
+    assert_eq!(names(&ground.machines()), before);
+    // Out of the file, they are reached as they were last.
+    let billed = ground.gce.billed().len();
+    assert_eq!(billed, 1);
+    ground.write(&BTreeMap::new());
+    ground.meshvm("apply -y --override-budgets").exits(0);
+    assert_eq!(ground.machines(), [Value::Null; 0]);
+}
+
+#[test]
+fn what_the_cloud_would_not_delete_is_told_before_anything_is_touched() {
+    let ground = Ground::new(Manners::default());
+    let fleet = |change: &Value| BTreeMap::from([("web", member("web", 1, change))]);
+    let protected = |is_on: bool, size: &str| {
+        fleet(&json!({"deletionProtection": is_on, "bootDisk": {"size": size}}))
+    };
+    ground.write(&protected(true, "20GiB"));
+    ground.meshvm("apply -y").exits(0);
+    let before = names(&ground.machines());
+    let entry = format!("mesh/vm/workloadentry-{}.yaml", before.first().unwrap());
+    let refused = |line: &str| {
+        ground.calls();
+        let told = ground.meshvm(line).exits(3);
+        let said = "the cloud refuses to delete web-";
+        assert!(told.stderr.contains(said), "{}", told.all());
+        assert!(!ground.calls().contains_key("instances.delete"));
+        assert_eq!(names(&ground.machines()), before);
+        assert!(ground.sandbox.read(&entry).contains("WorkloadEntry"));
+    };
+    refused("destroy -y");
+    for is_on in [true, false] {
+        ground.write(&protected(is_on, "40GiB"));
+        refused("apply -y");
+    }
+    // As the hint says: that change alone, and then the other.
+    ground.write(&protected(false, "20GiB"));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(names(&ground.machines()), before);
+    ground.write(&protected(false, "40GiB"));
+    ground.meshvm("apply -y").exits(0);
+    assert_ne!(names(&ground.machines()), before);
+    ground.meshvm("destroy -y").exits(0);
+    assert_eq!(ground.machines(), [Value::Null; 0]);
+}

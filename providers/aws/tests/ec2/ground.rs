@@ -10,7 +10,8 @@ use meshvm_ec2::{Manners, Moto, Proxy};
 use meshvm_provider_api::layers::{Meter, Retry, wrap};
 use meshvm_provider_api::{
     Batch, BatchKey, Created, Effort, Hash, Kind, Labels, Machine, MachineId, NoPrivateFiles,
-    OpenContext, Ownership, Progress, Provider, ProviderError, Query, Requests, Template, Update,
+    OpenContext, Ownership, Progress, Provider, ProviderError, Query, Requests, Shared, Template,
+    Update,
 };
 use meshvm_provider_aws::AwsKind;
 use serde_json::{Value, json};
@@ -91,6 +92,7 @@ impl Ground {
             data_dir: PathBuf::new(),
             requests: self.requests.clone(),
             progress: Progress::silent(),
+            shared: Shared::default(),
         }
     }
 

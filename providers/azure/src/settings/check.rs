@@ -14,15 +14,45 @@ const MOST_TAGS: usize = 30;
 const FORBIDDEN: [char; 7] = ['<', '>', '%', '&', '\\', '?', '/'];
 /// Names that Azure refuses as users of Linux machines
 /// (<https://learn.microsoft.com/azure/virtual-machines/linux/faq>).
-const RESERVED_USERS: [&str; 8] = [
+const RESERVED_USERS: [&str; 38] = [
+    "1",
+    "123",
+    "a",
+    "actuser",
+    "adm",
     "admin",
+    "admin1",
+    "admin2",
     "administrator",
+    "aspnet",
+    "backup",
     "console",
+    "david",
     "guest",
+    "john",
+    "owner",
     "root",
+    "server",
+    "sql",
+    "support",
+    "support_388945a0",
     "sys",
     "test",
+    "test1",
+    "test2",
+    "test3",
     "user",
+    "user1",
+    "user2",
+    "user3",
+    "user4",
+    "user5",
+    "video",
+    "www",
+    "daemon",
+    "bin",
+    "games",
+    "mail",
 ];
 
 /// Returns every problem.

@@ -1,10 +1,12 @@
 //! Making machines: what is sent, how often, and what comes of too little room.
 
-use meshvm_arm::{Manners, Way};
-use meshvm_provider_api::{ErrorClass, NoPrivateFiles, labels};
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use crate::ground::{Ground, batch, counts, ids, on_arm};
+use meshvm_arm::{Manners, Refusal, Way};
+use meshvm_provider_api::{Effort, ErrorClass, Kind as _, NoPrivateFiles, Template, labels};
+use serde_json::json;
+
+use crate::ground::{Ground, STACK, batch, counts, ids, on_arm};
 
 const PUT: &str = "VirtualMachines.create_or_update";
 
@@ -226,7 +228,8 @@ fn machines_have_all_that_the_block_asks_for() {
             sent["properties"]["billingProfile"]["maxPrice"],
             json!(0.05)
         );
-        assert_eq!(sent["properties"]["securityProfile"], Value::Null);
+        let standard = json!({"securityType": "Standard"});
+        assert_eq!(sent["properties"]["securityProfile"], standard);
         let plain = ground.template(&json!({"zones": ["2"]})).await;
         let mut differs = ground.differences(&plain, &listed);
         differs.sort();
@@ -273,5 +276,85 @@ fn a_template_that_the_cloud_has_not_seen_makes_nothing() {
         let answer = provider.create(&batch(&named, 1), &NoPrivateFiles).await;
         assert_eq!(answer.unwrap_err().class, ErrorClass::Invalid);
         assert_eq!(ground.calls(), counts(&[]));
+    });
+}
+
+#[test]
+fn a_size_whose_quota_is_used_up_leaves_it_to_the_next() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let sizes = json!({"vmSize": ["Standard_D2s_v5", "Standard_D2as_v5"]});
+        let template = ground.template(&sizes).await;
+        let operation = "VirtualMachines.create_or_update";
+        let refusal = Refusal::new(operation, 409, "QuotaExceeded", "No more of this family.");
+        ground.arm.behave(|now| now.refusals.push(refusal));
+        let made = ground.make(&template, 1).await;
+        assert_eq!(made[0].attributes["vmSize"], "Standard_D2as_v5");
+    });
+}
+
+#[test]
+fn spot_machines_have_a_quota_of_their_own() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let template = ground.template(&json!({"spot": {}})).await;
+        let provider = ground.open(&template).await;
+        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
+        ground.arm.behave(|now| now.cores = 0);
+        provider.prepare(&template, one()).await.unwrap();
+        ground.make(&template, 1).await;
+        ground.arm.behave(|now| now.spot_cores = 3);
+        let error = provider.prepare(&template, one()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Quota);
+        assert!(error.message.contains("2 of 3"), "{}", error.message);
+    });
+}
+
+#[test]
+fn a_deallocated_machine_is_started_and_not_replaced() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let disks = json!({
+            "osDisk": {"size": "64GiB", "type": "Premium_LRS"},
+            "dataDisks": [{"lun": 0, "size": "8GiB", "type": "Premium_LRS"}],
+        });
+        let template = ground.template(&disks).await;
+        let made = ground.make(&template, 1).await;
+        ground.arm.stop(&made[0].name);
+        let listed = ground.list(&template).await;
+        assert!(!listed[0].attributes.contains_key("osDisk.size"));
+        assert_eq!(ground.differences(&template, &listed), [""; 0]);
+    });
+}
+
+#[test]
+fn a_run_that_made_something_in_a_group_leaves_it_whatever_another_location_lists() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let net = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/shop/providers/Microsoft.Network/virtualNetworks/net/subnets/default";
+        let block = |location: &str| {
+            json!({
+                "resourceGroup": "own", "createResourceGroup": true, "subnet": net,
+                "location": location,
+            })
+        };
+        let here = ground.template(&block("westeurope")).await;
+        let there = ground.template(&block("northeurope")).await;
+        let before = ground.make(&there, 1).await;
+        // Another run: it makes a machine that ends before the other location's last one goes.
+        let context = ground.context();
+        let open = async |template: &Template| {
+            let opened = ground.kind.open(Some(template), &template.scope, &context);
+            opened.await.unwrap()
+        };
+        let making = open(&here).await;
+        let made = making.create(&batch(&here, 1), &NoPrivateFiles).await;
+        ground.arm.end_in("own", &made.unwrap().machines[0].name);
+        open(&there)
+            .await
+            .delete(STACK, &ids(&before))
+            .await
+            .unwrap();
+        assert!(ground.arm.has_group("own"));
     });
 }

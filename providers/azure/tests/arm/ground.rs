@@ -10,7 +10,8 @@ use meshvm_arm::{Arm, Authority, GROUP, LOCATION, Login, Manners, SUBSCRIPTION, 
 use meshvm_provider_api::layers::{Meter, Retry, wrap};
 use meshvm_provider_api::{
     Batch, BatchKey, Created, Effort, Hash, Kind, Labels, Machine, MachineId, NoPrivateFiles,
-    OpenContext, Ownership, Progress, Provider, ProviderError, Query, Requests, Template, Update,
+    OpenContext, Ownership, Progress, Provider, ProviderError, Query, Requests, Shared, Template,
+    Update,
 };
 use meshvm_provider_azure::AzureKind;
 use serde_json::{Value, json};
@@ -87,6 +88,7 @@ impl Ground {
             data_dir: PathBuf::new(),
             requests: self.requests.clone(),
             progress: Progress::silent(),
+            shared: Shared::default(),
         }
     }
 

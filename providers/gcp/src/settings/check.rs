@@ -143,6 +143,11 @@ fn metadata_of(settings: &GcpSettings, found: &mut Vec<Finding>) {
         };
         found.extend(problem.map(|message| Finding::at("metadata", message)));
     }
+    let all: usize = settings.metadata.values().map(String::len).sum();
+    if all > METADATA_LIMIT {
+        let message = "has more than 256 KiB, and a machine takes 512 KiB with its user-data";
+        found.push(Finding::at("metadata", message));
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Making machines: what is sent, how often, and what comes of too little room.
 
 use meshvm_gce::{Manners, Refused};
-use meshvm_provider_api::{ErrorClass, NoPrivateFiles, labels};
+use meshvm_provider_api::{Effort, ErrorClass, NoPrivateFiles, labels};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, batch, counts, ids, on_gce};
@@ -324,5 +324,52 @@ fn a_template_that_the_cloud_has_not_seen_makes_nothing() {
         let answer = provider.create(&batch(&named, 1), &NoPrivateFiles).await;
         assert_eq!(answer.unwrap_err().class, ErrorClass::Invalid);
         assert_eq!(ground.calls(), counts(&[]));
+    });
+}
+
+#[test]
+fn what_failed_inside_the_cloud_is_asked_for_anew() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let template = ground.template(&json!({})).await;
+        let mut refusal = Refused::new(BULK, 500, "INTERNAL_ERROR");
+        refusal.is_later = true;
+        ground.gce.behave(|now| now.refusals.push(refusal));
+        let batch = batch(&template, 2);
+        let made = ground.create(&batch).await.unwrap().machines;
+        assert_eq!(made.len(), 2);
+        // The same batch again learns of both requests, and makes nothing.
+        let again = ground.create(&batch).await.unwrap().machines;
+        assert_eq!(ids(&again), ids(&made));
+        assert_eq!(ground.gce.instances().len(), 2);
+    });
+}
+
+#[test]
+fn where_a_zone_has_no_such_type_the_next_one_is_taken_and_made_to_measure_is_one() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let block = json!({
+            "zones": ["europe-west1-c"],
+            "machineType": ["c3-standard-4", "n2-custom-4-8192"],
+        });
+        let template = ground.template(&block).await;
+        let provider = ground.open(&template).await;
+        let two = Effort::Check([("europe-west1-c".to_owned(), 2)].into());
+        provider.prepare(&template, two).await.unwrap();
+        let made = ground.make(&template, 2).await;
+        let kinds = made.iter().map(|it| it.attributes["machineType"].clone());
+        assert_eq!(Vec::from_iter(kinds), ["n2-custom-4-8192"; 2]);
+        let listed = ground.list(&template).await;
+        assert_eq!(ground.differences(&template, &listed), [""; 0]);
+        // Its processors count.
+        ground
+            .gce
+            .behave(|now| now.limits = [("N2_CPUS".to_owned(), 8)].into());
+        let block = json!({"zones": ["europe-west1-c"], "machineType": "n2-custom-4-8192"});
+        let alone = ground.template(&block).await;
+        let one = Effort::Check([("europe-west1-c".to_owned(), 1)].into());
+        let error = provider.prepare(&alone, one).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Quota, "{error}");
     });
 }

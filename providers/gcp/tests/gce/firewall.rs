@@ -37,7 +37,10 @@ fn it_comes_with_the_first_machine_and_goes_with_the_last() {
         let second = ground.make(&template, 1).await;
         let rule = rule(&ground);
         assert_eq!(rule["name"], "meshvm-shop-web");
-        assert_eq!(rule["description"], "meshvm-stack=shop meshvm-fleet=web");
+        assert_eq!(
+            rule["description"],
+            "meshvm-stack=shop meshvm-fleet=web region=europe-west1"
+        );
         assert_eq!(rule["targetTags"], json!(["meshvm-shop-web"]));
         assert_eq!(rule["sourceRanges"], json!(["10.0.0.0/8"]));
         assert_eq!(rule["sourceTags"], json!(["gw"]));
@@ -173,5 +176,37 @@ fn the_network_of_a_subnetwork_gets_it() {
         ground.make(&template, 1).await;
         let network = rule(&ground)["network"].clone();
         assert!(network.as_str().unwrap().ends_with("/acme"), "{network}");
+    });
+}
+
+#[test]
+fn a_fleet_of_another_region_keeps_its_rule_and_takes_it_along_when_it_moves() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let here = ground.template(&block(&[8080], &["gw"])).await;
+        let mut there = block(&[8080], &["gw"]);
+        there["region"] = json!("us-east1");
+        let there = ground.template(&there).await;
+        // Whoever goes here is not the one who stays there.
+        let made = ground.make(&here, 1).await;
+        let mut other = crate::ground::batch(&there, 1);
+        other.ownership.fleet = "db".to_owned();
+        let stays = ground.create(&other).await.unwrap().machines;
+        ground.delete(&here, &made).await;
+        let names = || {
+            let rules = ground.gce.firewalls().into_iter();
+            let names = rules.map(|rule| rule["name"].as_str().unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(), ["meshvm-shop-db"]);
+        ground.delete(&there, &stays).await;
+        assert_eq!(names(), [""; 0]);
+        // The fleet has machines there when its last one here goes.
+        let first = ground.make(&here, 1).await;
+        let moved = ground.make(&there, 1).await;
+        ground.delete(&here, &first).await;
+        assert_eq!(names(), ["meshvm-shop-web"]);
+        ground.delete(&there, &moved).await;
+        assert_eq!(names(), [""; 0]);
     });
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use meshvm_provider_api::{
     Batch, BatchKey, Hash, Kind, Labels, Machine, MachineId, Media, OpenContext, Ownership, Power,
-    Progress, Provider, Query, Readiness, Requests, Template,
+    Progress, Provider, Query, Readiness, Requests, Shared, Template,
 };
 use meshvm_provider_local::{LocalKind, doctor};
 use serde_json::{Value, json};
@@ -72,6 +72,7 @@ impl Ground {
             data_dir: self.data_dir.clone(),
             requests: self.requests.clone(),
             progress: Progress::new(|line| eprintln!("{line}")),
+            shared: Shared::default(),
         }
     }
 

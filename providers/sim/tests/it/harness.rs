@@ -10,7 +10,7 @@ use meshvm_provider_api::conformance::Harness;
 use meshvm_provider_api::layers::{Meter, Retry, wrap};
 use meshvm_provider_api::{
     BatchKey, Kind, Machine, MachineId, OpenContext, Power, Progress, Provider, ProviderError,
-    Readiness, Requests, Template,
+    Readiness, Requests, Shared, Template,
 };
 use meshvm_provider_sim::{Death, FaultPlan, Probability, SimCloud, Span, Throttle};
 use serde_json::{Value, json};
@@ -82,6 +82,7 @@ impl Harness for OnSim {
                 self.requests.clone()
             },
             progress: Progress::silent(),
+            shared: Shared::default(),
         }
     }
 

@@ -119,15 +119,18 @@ fn restrictions(name: &str) -> Value {
 
 /// Lists what of the quota is used.
 pub(crate) fn usages(world: &World) -> Value {
-    let used = world.cores_used();
-    let limit = world.manners.cores;
-    let usage = |name: &str, text: &str| {
+    let usage = |name: &str, text: &str, used: u64, limit: u64| {
         json!({
             "unit": "Count", "currentValue": used, "limit": limit,
             "name": {"value": name, "localizedValue": text},
         })
     };
-    json!({"value": [usage("cores", "Total Regional vCPUs")]})
+    let (cores, spot) = (world.manners.cores, world.manners.spot_cores);
+    let used = |by_spot: bool| world.cores_used(by_spot);
+    json!({"value": [
+        usage("cores", "Total Regional vCPUs", used(false), cores),
+        usage("lowPriorityCores", "Total Regional Low-priority vCPUs", used(true), spot),
+    ]})
 }
 
 /// Lists the versions of an image of the marketplace, oldest first unless asked otherwise.

@@ -62,7 +62,7 @@ pub(crate) fn answer(
             let Some(resource) = world.get(id) else {
                 return missing(id);
             };
-            let mut body = resource.body.clone();
+            let mut body = resource.told();
             if asked.query.get("$expand").map(String::as_str) == Some("instanceView") {
                 body["properties"]["instanceView"] = world.view(id);
             }
@@ -241,9 +241,7 @@ fn condition(world: &World, asked: &Asked) -> Option<Reply> {
 
 fn list(world: &mut World, asked: &Asked, below: &str, kind: &str) -> Reply {
     let ids = world.listed(below, kind);
-    let all = ids
-        .iter()
-        .filter_map(|id| Some(world.get(id)?.body.clone()));
+    let all = ids.iter().filter_map(|id| Some(world.get(id)?.told()));
     let all = all.collect();
     page(world, asked, all)
 }

@@ -15,11 +15,19 @@ const STATE: &str = "/properties/provisioningState";
 /// The most letters of custom data once encoded: 65,535 bytes.
 const CUSTOM_DATA: usize = 87_380;
 
+/// Returns whether a machine is a spot machine, which has a quota of its own.
+fn is_spot(body: &Value) -> bool {
+    text(body, "/properties/priority") == Some("Spot")
+}
+
 impl World {
     /// Returns how many cores all machines have together.
-    pub fn cores_used(&self) -> u64 {
+    pub fn cores_used(&self, by_spot: bool) -> u64 {
         let sizes = self.machines().into_iter().filter_map(|id| {
             let body = &self.get(&id)?.body;
+            if is_spot(body) != by_spot {
+                return None;
+            }
             catalog::cores(text(body, "/properties/hardwareProfile/vmSize")?)
         });
         sizes.sum()
@@ -77,7 +85,12 @@ impl World {
                 format!("The requested size {size} is currently not available in {LOCATION}.");
             return Reply::error(409, "SkuNotAvailable", &message);
         }
-        if self.cores_used() + cores > self.manners.cores {
+        let by_spot = is_spot(&body);
+        let limit = match by_spot {
+            true => self.manners.spot_cores,
+            false => self.manners.cores,
+        };
+        if self.cores_used(by_spot) + cores > limit {
             let message = "Operation could not be completed as it results in exceeding approved Total Regional Cores quota.";
             return Reply::error(409, "OperationNotAllowed", message);
         }

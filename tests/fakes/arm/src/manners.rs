@@ -26,6 +26,8 @@ pub struct Manners {
     pub unavailable: BTreeSet<String>,
     /// How many cores the subscription may have.
     pub cores: u64,
+    /// How many of spot machines.
+    pub spot_cores: u64,
     /// Each so many calls of a name are throttled; 0 throttles none.
     pub throttle_every: BTreeMap<String, u64>,
     /// How many calls are told to be left.
@@ -54,6 +56,7 @@ impl Default for Manners {
             full: BTreeSet::new(),
             unavailable: BTreeSet::new(),
             cores: 100_000,
+            spot_cores: 100_000,
             throttle_every: BTreeMap::new(),
             remaining: 10_000,
             refusals: Vec::new(),

@@ -137,7 +137,12 @@ impl Arm {
 
     /// Ends a machine, as somebody else does.
     pub fn end(&self, name: &str) {
-        self.lock().remove_machine(&machine_id(name));
+        self.end_in(GROUP, name);
+    }
+
+    /// The same in another resource group.
+    pub fn end_in(&self, group: &str, name: &str) {
+        self.lock().remove_machine(&machine_in(group, name));
     }
 
     /// Ends a machine and leaves its interface and disks, as one that could not be made may.
@@ -148,10 +153,7 @@ impl Arm {
     /// The same in another resource group.
     pub fn end_without_the_rest_in(&self, group: &str, name: &str) {
         let mut world = self.lock();
-        let id = format!(
-            "{}/providers/Microsoft.Compute/virtualMachines/{name}",
-            group_id(group)
-        );
+        let id = machine_in(group, name);
         let at = "/properties/networkProfile/networkInterfaces/0/properties/deleteOption";
         world.set(&id, at, json!("Detach"));
         world.set(
@@ -205,8 +207,12 @@ impl Arm {
 }
 
 fn machine_id(name: &str) -> String {
+    machine_in(GROUP, name)
+}
+
+fn machine_in(group: &str, name: &str) -> String {
     format!(
         "{}/providers/Microsoft.Compute/virtualMachines/{name}",
-        group_id(GROUP)
+        group_id(group)
     )
 }

@@ -21,6 +21,36 @@ pub(crate) struct Resource {
     pub failure: Option<(String, String)>,
 }
 
+impl Resource {
+    /// Returns what is told of it: of a deallocated machine's disks neither size nor type.
+    pub fn told(&self) -> Value {
+        let mut body = self.body.clone();
+        if self.power != Some("deallocated") {
+            return body;
+        }
+        let storage = &mut body["properties"]["storageProfile"];
+        let mut disks: Vec<&mut Value> = Vec::new();
+        let Some(storage) = storage.as_object_mut() else {
+            return body;
+        };
+        for (name, part) in storage.iter_mut() {
+            match (name.as_str(), part) {
+                ("osDisk", disk) => disks.push(disk),
+                ("dataDisks", Value::Array(all)) => disks.extend(all),
+                _ => {}
+            }
+        }
+        for disk in disks {
+            if let Some(disk) = disk.as_object_mut() {
+                disk.remove("diskSizeGB");
+                let managed = disk.get_mut("managedDisk").and_then(Value::as_object_mut);
+                managed.map(|managed| managed.remove("storageAccountType"));
+            }
+        }
+        body
+    }
+}
+
 /// Everything; ids are in lower case.
 #[derive(Default)]
 pub(crate) struct World {

@@ -205,7 +205,7 @@ impl Cloud {
         let id = self.find(asked, "instance")?;
         crate::wanted::address(&asked.body["machineType"], "machineType")?;
         let wanted = last(&asked.body["machineType"]).to_owned();
-        if !things::is_type(&wanted) {
+        if !things::is_type(&wanted, asked.path("zone")) {
             let message = format!("Invalid value for field 'resource.machineType': '{wanted}'.");
             return Err(Refusal::invalid(message));
         }

@@ -124,7 +124,7 @@ impl Cloud {
         let (project, zone) = (asked.path("project"), asked.path("zone"));
         let name = asked.body["name"].as_str().unwrap_or_default();
         wanted::address(&asked.body["machineType"], "machineType")?;
-        wanted::check(asked.body, project, region(zone))?;
+        wanted::check(asked.body, project, zone)?;
         if self.is_taken(zone, name) {
             let message = format!("The resource 'zones/{zone}/instances/{name}' already exists");
             return Err(Refusal::new(409, "alreadyExists", message));
@@ -164,7 +164,7 @@ impl Cloud {
         }
         let names = self.names(asked.body, zone, count)?;
         wanted::name(&wanted["machineType"], "instanceProperties.machineType")?;
-        wanted::check(wanted, project, region(zone))?;
+        wanted::check(wanted, project, zone)?;
         let least = number("minCount").unwrap_or(count);
         let kind = last(&wanted["machineType"]).to_owned();
         let (free, taken): (Vec<String>, Vec<String>) = names

@@ -17,14 +17,18 @@ pub const PROJECT: &str = "acme-vms";
 /// The service account of machines that are to have the default one.
 pub const ACCOUNT: &str = "1234-compute@developer.gserviceaccount.com";
 
-const TYPES: [(&str, &str, u32); 6] = [
+const TYPES: [(&str, &str, u32); 7] = [
     ("n1-standard-1", "X86_64", 1),
     ("e2-small", "X86_64", 2),
     ("e2-medium", "X86_64", 2),
     ("n2-standard-2", "X86_64", 2),
     ("t2a-standard-1", "ARM64", 1),
     ("c4a-standard-1", "ARM64", 1),
+    ("c3-standard-4", "X86_64", 4),
 ];
+
+/// A type that one zone does not have, as newer ones are not everywhere.
+const ELSEWHERE: (&str, &str) = ("c3-standard-4", "europe-west1-c");
 
 /// Images: project, family, name, architecture; the last of a family is its newest.
 const IMAGES: [(&str, &str, &str, &str); 6] = [
@@ -94,6 +98,7 @@ pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
     let types = TYPES
         .iter()
         .enumerate()
+        .filter(|(_, (name, _, _))| is_type(name, zone))
         .map(|(index, (name, architecture, cpus))| {
             json!({
                 "kind": "compute#machineType",
@@ -112,12 +117,20 @@ pub fn types(root: &str, project: &str, zone: &str) -> Vec<Value> {
 /// Returns how many processors a type has.
 pub fn processors(name: &str) -> u64 {
     let found = TYPES.iter().find(|(known, _, _)| *known == name);
-    found.map_or(0, |(_, _, processors)| u64::from(*processors))
+    let named = found.map(|(_, _, processors)| u64::from(*processors));
+    named.or_else(|| measured(name)).unwrap_or_default()
 }
 
-/// Returns whether there is such a machine type.
-pub fn is_type(name: &str) -> bool {
-    TYPES.iter().any(|(known, _, _)| *known == name)
+/// Returns the processors of a type that is made to measure, as `n2-custom-4-8192`; no list has it.
+fn measured(name: &str) -> Option<u64> {
+    let (_, size) = name.split_once("custom-")?;
+    size.split('-').next()?.parse().ok()
+}
+
+/// Returns whether a zone has such a machine type.
+pub fn is_type(name: &str, zone: &str) -> bool {
+    let is_known = TYPES.iter().any(|(known, _, _)| *known == name) || measured(name).is_some();
+    is_known && (name, zone) != ELSEWHERE
 }
 
 /// Finds an image of a project.

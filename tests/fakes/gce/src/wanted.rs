@@ -31,7 +31,8 @@ pub fn name(value: &Value, field: &str) -> Result<(), Refusal> {
 }
 
 /// Checks what the description does not say of a machine's properties.
-pub fn check(wanted: &Value, project: &str, region: &str) -> Result<(), Refusal> {
+pub fn check(wanted: &Value, project: &str, zone: &str) -> Result<(), Refusal> {
+    let region = zone.rsplit_once('-').map_or(zone, |(region, _)| region);
     let wrong = |field: &str, value: &str| {
         let message = format!(
             "Invalid value for field 'resource.{field}': '{value}'. The referenced resource does not exist or cannot be used."
@@ -39,8 +40,11 @@ pub fn check(wanted: &Value, project: &str, region: &str) -> Result<(), Refusal>
         Err(Refusal::invalid(message))
     };
     let kind = last(&wanted["machineType"]);
-    if !things::is_type(kind) {
-        return wrong("machineType", kind);
+    if !things::is_type(kind, zone) {
+        let message = format!(
+            "Invalid value for field 'resource.instanceProperties.machineType': '{kind}'. Machine type with name '{kind}' does not exist in zone '{zone}'."
+        );
+        return Err(Refusal::invalid(message));
     }
     let disks = wanted["disks"]
         .as_array()

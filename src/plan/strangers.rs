@@ -1,0 +1,59 @@
+//! What a plan would delete that no run of this ledger has made. Pure.
+//!
+//! A stack is known by its name, in clouds and mesh: two of one name with a ledger each would
+//! take each other's machines and objects for their own that left the file. A lost ledger looks
+//! the same, so that what is deleted then has to be allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshvm_provider_api::labels;
+
+use super::planner::Input;
+use super::{Action, Applied, FleetPlan, ObjectAction, ObjectChange};
+
+/// The kind of what stands for a machine.
+const ENTRY: &str = "WorkloadEntry";
+
+/// Returns the names of what would be deleted, and is of a fleet or in a namespace that neither
+/// the file has nor the last complete run had; before the first one, entries without a machine as
+/// well, which may be those of another's.
+pub(super) fn of(
+    input: &Input<'_>,
+    fleets: &BTreeMap<String, FleetPlan>,
+    objects: &[ObjectChange],
+) -> Vec<String> {
+    // What the run that was interrupted has made, its journal alone would tell.
+    if input.interrupted {
+        return Vec::new();
+    }
+    let last = input.last;
+    let is_known =
+        |fleet: &str| input.desired.fleets.contains_key(fleet) || last.replicas.contains_key(fleet);
+    let going = fleets.iter().filter(|(fleet, _)| !is_known(fleet));
+    let going = going.flat_map(|(_, plan)| &plan.changes);
+    let going = going.filter(|change| change.action == Action::Delete);
+    let machines = going.flat_map(|change| &change.machines);
+    let mut found: Vec<String> = machines
+        .map(|machine| format!("machine {}", machine.name))
+        .collect();
+
+    let mut namespaces: BTreeSet<&str> = input.desired.namespaces();
+    namespaces.extend(last.objects.iter().map(|object| object.namespace.as_str()));
+    let is_first = *last == Applied::default();
+    let seen = input.observed.objects.iter().map(|seen| &seen.object);
+    let owners: BTreeMap<_, _> = seen
+        .map(|object| (&object.reference, object.label(labels::FLEET)))
+        .collect();
+    let going = objects
+        .iter()
+        .filter(|change| change.action == ObjectAction::Delete);
+    let strange = going.filter(|change| {
+        let fleet = owners.get(&change.reference).copied().flatten();
+        let is_of_fleet = fleet.is_none_or(is_known);
+        let is_here = namespaces.contains(change.reference.namespace.as_str());
+        let is_entry = is_first && change.reference.kind == ENTRY;
+        !is_of_fleet || !is_here || is_entry
+    });
+    found.extend(strange.map(|change| change.reference.to_string()));
+    found
+}

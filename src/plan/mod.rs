@@ -12,6 +12,7 @@
 mod collect;
 pub mod fleet;
 pub mod last;
+mod mesh;
 pub mod objects;
 pub mod planner;
 pub mod policy;

@@ -18,7 +18,7 @@ pub mod planner;
 pub mod policy;
 mod registered;
 mod spread;
-mod tokens;
+pub mod tokens;
 mod unlabelled;
 mod verdict;
 
@@ -64,6 +64,9 @@ pub struct Plan {
     pub fleets: BTreeMap<String, FleetPlan>,
     /// What changes in the mesh, beside the entries of machines that do not exist yet.
     pub objects: Vec<ObjectChange>,
+    /// What tokens are bound to whose machines are gone, and that nothing else names: it goes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revoked: BTreeSet<ObjectRef>,
     /// Namespaces that are made for them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub namespaces: BTreeSet<String>,
@@ -78,7 +81,10 @@ pub struct Plan {
 impl Plan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.fleets.is_empty() && self.objects.is_empty() && self.waiting.is_empty()
+        self.fleets.is_empty()
+            && self.objects.is_empty()
+            && self.revoked.is_empty()
+            && self.waiting.is_empty()
     }
 
     /// Returns all changes of machines, with their fleets.

@@ -14,6 +14,7 @@ use super::mesh::{object_drift, plan_mesh};
 use super::{Action, Applied, Context, FORMAT, FleetPlan, MachineChange, Options, Plan};
 use super::{registered, tokens};
 use crate::desired::Desired;
+use crate::mesh::ObjectRef;
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
 
 /// What a plan is made from.
@@ -34,6 +35,8 @@ pub struct Input<'a> {
     pub last: &'a Applied,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
+    /// What tokens are bound to that runs had made and none deleted, by fleet.
+    pub tokens: &'a BTreeMap<String, BTreeSet<ObjectRef>>,
     /// The pure halves of the providers, by name.
     pub kinds: &'a BTreeMap<&'static str, &'a dyn Kind>,
 }
@@ -141,6 +144,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         }
     }
     let mut mesh = plan_mesh(&input, &by_fleet, &outcomes);
+    let revoked = tokens::orphaned(&input);
     tokens::keep(&by_fleet, &mut outcomes, &mut mesh.changes);
 
     let mut fleets = BTreeMap::new();
@@ -178,6 +182,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         } else {
             mesh.changes
         },
+        revoked,
         namespaces,
         drift,
         waiting: if refresh_only { Vec::new() } else { waiting },

@@ -11,5 +11,6 @@ mod machines;
 mod namespaces;
 mod program;
 mod revisions;
+mod tokens;
 mod told;
 mod unlabelled;

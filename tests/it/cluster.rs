@@ -9,6 +9,7 @@ mod logins;
 #[cfg(feature = "local")]
 mod machines;
 mod namespaces;
+mod ports;
 mod program;
 mod revisions;
 mod tokens;

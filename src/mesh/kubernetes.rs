@@ -298,17 +298,17 @@ impl Backend for Kubernetes {
                     api_version: resource.api_version.clone(),
                     kind: resource.kind.clone(),
                 });
-                // What is on its way out is gone for us: it can only be written anew.
-                if object.metadata.deletion_timestamp.is_some() {
-                    continue;
+                let ending = write::ending(&object);
+                if ending.is_none() {
+                    self.remember_group(&object);
                 }
-                self.remember_group(&object);
                 let body = serde_json::to_value(object).unwrap_or_default();
                 let owned = Owned::Fields(fields::applied(&body));
                 seen.extend(Object::from_manifest(body).map(|object| Seen {
                     object,
                     owned,
                     lost_owner: None,
+                    ending: ending.clone(),
                 }));
             }
         }

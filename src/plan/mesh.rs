@@ -111,6 +111,7 @@ pub(super) fn plan_mesh(
         leaving: &leaving,
         forgotten: &forgotten,
         last: &input.last.objects,
+        ending: &input.observed.ending,
         last_entries: last::entries(&input.desired, input.last),
         unwanted: if input.options.destroy {
             Reason::Destroyed

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::desired::{Boot, Desired};
-use crate::mesh::{HeldField, Object, ObjectRef, Target};
+use crate::mesh::{HeldField, Object, ObjectRef, Target, kept};
 use crate::observed::UnsettledBatch;
 use crate::spec::model::KubernetesMesh;
 
@@ -272,6 +272,11 @@ pub enum Reason {
     MachineGoes,
     /// The object is not in the mesh.
     Absent,
+    /// The object is being deleted, and is written anew when it is gone.
+    Ending {
+        /// The finalizers that keep it.
+        kept_by: Vec<String>,
+    },
     /// Others added fields to the object, which an apply leaves to them.
     Extended {
         /// The field manager, in the API server's words.
@@ -295,6 +300,7 @@ impl Reason {
             | Self::Stopped
             | Self::Failed { .. }
             | Self::Unhealthy { .. }
+            | Self::Ending { .. }
             | Self::Stale
             | Self::Extended { .. }
             | Self::Registered
@@ -340,6 +346,7 @@ impl fmt::Display for Reason {
             Self::Stale => f.write_str("no such machine"),
             Self::MachineGoes => f.write_str("its machine goes"),
             Self::Absent => f.write_str("new"),
+            Self::Ending { kept_by } => f.write_str(&kept(kept_by)),
             Self::Extended { by } => write!(f, "has fields that {by} added; an apply leaves them"),
             Self::Registered => f.write_str(
                 "was registered otherwise, and stays so until its machine is replaced (--replace)",

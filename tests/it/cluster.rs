@@ -4,6 +4,7 @@
 mod answers;
 mod backend;
 mod down;
+mod ending;
 pub mod ground;
 mod logins;
 #[cfg(feature = "local")]

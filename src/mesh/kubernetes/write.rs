@@ -9,11 +9,19 @@ use super::conflict::{conflict, is_conflict};
 use super::{Known, Kubernetes, MANAGER, attempt, resource};
 use crate::mesh::{MeshError, Object, ObjectRef};
 
+/// Returns the finalizers that keep an object which is being deleted; `None` when it is not
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>).
+pub(super) fn ending(object: &DynamicObject) -> Option<Vec<String>> {
+    let metadata = &object.metadata;
+    metadata.deletion_timestamp.as_ref()?;
+    Some(metadata.finalizers.clone().unwrap_or_default())
+}
+
 impl Kubernetes {
     /// Applies an object.
     ///
     /// # Errors
-    /// Those of the cluster.
+    /// [`MeshError::Ending`] where it is being deleted, and those of the cluster.
     pub(super) async fn apply(
         &self,
         stack: &str,
@@ -45,10 +53,17 @@ impl Kubernetes {
         let action = format!("apply {}", object.reference);
         let patch = Patch::Apply(&body);
         match attempt(&action, || api.patch(name, &how, &patch)).await {
-            Ok(applied) => {
-                self.remember_group(&applied);
-                Ok(())
-            }
+            Ok(applied) => match ending(&applied) {
+                None => {
+                    self.remember_group(&applied);
+                    Ok(())
+                }
+                // The server takes it all the same, and then it is gone.
+                Some(kept_by) => Err(MeshError::Ending {
+                    object: object.reference.clone(),
+                    kept_by,
+                }),
+            },
             Err(error) if is_conflict(&error) => {
                 let live = attempt(&action, || api.get(name)).await?;
                 let live = serde_json::to_value(live).unwrap_or_default();

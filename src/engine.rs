@@ -164,6 +164,7 @@ impl Engine {
             observed: &observed,
             last: &applied.unwrap_or_default(),
             interrupted,
+            tokens: &memory.tokens,
             kinds: &kinds,
         })?;
         let unseen = plan.unseen();
@@ -213,6 +214,8 @@ impl Hold<'_> {
             .plan(desired, options, &self.memory, interrupted);
         let (plan, observed) = planned.await?;
         self.engine.check(&plan).await?;
+        let tokens = std::mem::take(&mut self.memory.tokens);
+        self.memory.tokens = plan::tokens::unnamed(&plan, &observed, tokens);
         // What turned out not to have happened, or to have been undone since, is forgotten.
         self.memory.expected = observed.recent;
         self.memory.begun.clear();
@@ -244,7 +247,8 @@ impl Hold<'_> {
             .map(|fleet| format!("fleet `{fleet}`"))
             .collect();
         let is_elsewhere = saved.context.mesh_identity != fresh.context.mesh_identity;
-        if is_elsewhere || saved.objects != fresh.objects {
+        let is_other = saved.objects != fresh.objects || saved.revoked != fresh.revoked;
+        if is_elsewhere || is_other {
             outdated.insert("the mesh".to_owned());
         }
         Ok(outdated)
@@ -348,11 +352,12 @@ impl Hold<'_> {
             .iter()
             .map(|(scope, expected)| (scope.clone(), expected.clone()))
             .collect();
-        if !expected.is_empty() {
+        let tokens = self.memory.tokens.clone();
+        if !expected.is_empty() || !tokens.is_empty() {
             let entry = Entry {
                 at: self.engine.clock.now(),
                 step: WHOLE_RUN.to_owned(),
-                event: Event::Inherited { expected },
+                event: Event::Inherited { expected, tokens },
             };
             journal.append(&[entry]).await.map_err(RunError::Journal)?;
         }

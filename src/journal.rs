@@ -7,12 +7,13 @@
 //!
 //! So a `Begin` without an end may have happened or not, and nothing else may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use meshvm_provider_api::{ErrorClass, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 
+use crate::mesh::ObjectRef;
 use crate::observed::{Expectation, Expected, Look, UnsettledBatch};
 use crate::plan::Plan;
 use crate::steps::NewBatch;
@@ -53,6 +54,9 @@ pub enum Event {
     Inherited {
         /// By scope.
         expected: Vec<(Scope, Expected)>,
+        /// What tokens are bound to, as in [`Memory::tokens`].
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tokens: BTreeMap<String, BTreeSet<ObjectRef>>,
     },
 }
 
@@ -82,6 +86,12 @@ pub enum Recorded {
     Await {
         /// Where.
         scope: Scope,
+    },
+    /// Deletes objects of the mesh; it can be done again at any time.
+    Revoke {
+        /// What tokens are bound to among these, which nobody may look for.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        tokens: BTreeSet<ObjectRef>,
     },
     /// Does what can be seen, or done again, at any time.
     Repeatable,
@@ -122,9 +132,39 @@ pub struct Memory {
     pub expected: BTreeMap<Scope, Expected>,
     /// What listings will show if the open changes and deletions happened, by scope.
     pub begun: BTreeMap<Scope, Expected>,
+    /// What tokens are bound to that runs had made and none deleted, by fleet: that of a machine
+    /// which is gone may be named by nothing else.
+    pub tokens: BTreeMap<String, BTreeSet<ObjectRef>>,
 }
 
 impl Memory {
+    /// Remembers what tokens of a fleet's machines are bound to.
+    pub fn remember(&mut self, fleet: &str, secrets: impl IntoIterator<Item = ObjectRef>) {
+        self.tokens
+            .entry(fleet.to_owned())
+            .or_default()
+            .extend(secrets);
+    }
+
+    /// Remembers what a step leaves behind that was done.
+    fn note(&mut self, run: &Run, action: &Recorded) {
+        match action {
+            Recorded::Create(batch) => {
+                let secrets = batch.secrets(&run.plan).into_iter();
+                self.remember(&batch.fleet, secrets.map(|(_, secret)| secret));
+            }
+            Recorded::Revoke { tokens } => {
+                for known in self.tokens.values_mut() {
+                    known.retain(|secret| !tokens.contains(secret));
+                }
+            }
+            Recorded::Change { .. }
+            | Recorded::Delete { .. }
+            | Recorded::Await { .. }
+            | Recorded::Repeatable => {}
+        }
+    }
+
     /// Returns the batches that may have been sent, none of whose machines is known.
     pub fn unsettled(&self) -> Vec<UnsettledBatch> {
         self.open
@@ -139,6 +179,7 @@ impl Memory {
                 Recorded::Change { .. }
                 | Recorded::Delete { .. }
                 | Recorded::Await { .. }
+                | Recorded::Revoke { .. }
                 | Recorded::Repeatable => None,
             })
             .collect()
@@ -173,6 +214,7 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
                     if let Some((_, action)) = open.remove(entry.step.as_str()) {
                         let end = end(run, action, machines);
                         recent(entry.at, end, &mut memory.expected);
+                        memory.note(run, action);
                     }
                 }
                 Event::Failed {
@@ -186,7 +228,10 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
                         open.remove(entry.step.as_str());
                     }
                 }
-                Event::Inherited { expected } => {
+                Event::Inherited { expected, tokens } => {
+                    for (fleet, secrets) in tokens {
+                        memory.remember(fleet, secrets.iter().cloned());
+                    }
                     for (scope, expected) in expected {
                         let mut expected = expected.clone();
                         expected.retain_since(|since| is_recent(since, scope));
@@ -259,7 +304,7 @@ fn end<'a>(
         }),
         Recorded::Delete { scope, machines } => Some((scope, End::Gone(machines))),
         Recorded::Await { scope } => Some((scope, End::Available(machines))),
-        Recorded::Repeatable => None,
+        Recorded::Revoke { .. } | Recorded::Repeatable => None,
     }
 }
 

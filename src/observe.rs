@@ -151,8 +151,19 @@ async fn observe_mesh(request: &Request<'_>, mesh: &dyn Backend) -> Result<Obser
         mesh.to_make(request.namespaces),
         registered
     )?;
+    // What is on its way out is gone for us: it can only be written anew.
+    let (mut staying, mut ending) = (Vec::new(), BTreeMap::new());
+    for seen in objects {
+        match seen.ending {
+            Some(kept_by) => {
+                ending.insert(seen.object.reference, kept_by);
+            }
+            None => staying.push(seen),
+        }
+    }
     Ok(Observed {
-        objects,
+        objects: staying,
+        ending,
         registered: registered.into_iter().flatten().collect(),
         new_namespaces: new_namespaces.into_iter().map(str::to_owned).collect(),
         ..Observed::default()

@@ -8,7 +8,7 @@ use meshvm_provider_api::{Machine, MachineId, Power, Scope, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::mesh::{Members, Seen};
+use crate::mesh::{Members, ObjectRef, Seen};
 
 /// Everything that was seen of a stack.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +17,10 @@ pub struct Observed {
     pub machines: Vec<ObservedMachine>,
     /// Machines that were asked for by id, to be adopted.
     pub adoptable: Vec<ObservedMachine>,
-    /// The stack's objects in the mesh.
+    /// The stack's objects in the mesh, without those that are being deleted.
     pub objects: Vec<Seen>,
+    /// Those of them that are being deleted, and the finalizers that keep each.
+    pub ending: BTreeMap<ObjectRef, Vec<String>>,
     /// What the mesh says of machines that register by themselves, by fleet.
     pub registered: BTreeMap<String, Members>,
     /// Namespaces of fleets that do not exist, and that a write makes.

@@ -75,7 +75,10 @@ pub async fn settle(
                 ended.await.map_err(failed)?;
                 continue;
             }
-            Recorded::Change { .. } | Recorded::Await { .. } | Recorded::Repeatable => continue,
+            Recorded::Change { .. }
+            | Recorded::Await { .. }
+            | Recorded::Revoke { .. }
+            | Recorded::Repeatable => continue,
         };
         let Some(request) = batch.request(&run.plan) else {
             continue;
@@ -88,6 +91,10 @@ pub async fn settle(
             let message = "tokens of machines that were never made cannot be revoked";
             failed(ProviderError::new(error.class(), message).with_source(error))
         })?;
+        let used = tokens::used(&machines);
+        let secrets = batch.secrets(&run.plan).into_iter();
+        let of_machines = secrets.filter(|(name, _)| used.contains(name));
+        memory.remember(&batch.fleet, of_machines.map(|(_, secret)| secret));
         let machines: Vec<MachineId> = machines.into_iter().map(|machine| machine.id).collect();
         let expected = memory
             .expected

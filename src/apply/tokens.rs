@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::bootstrap::{TOKEN_FILE, with_private_files};
 use crate::desired::DesiredFleet;
-use crate::mesh::{Backend, MeshError, TokenFor, objects, secret_ref};
+use crate::mesh::{Backend, MeshError, ObjectRef, SECRET, TokenFor, objects};
 use crate::plan::Plan;
 use crate::steps::NewBatch;
 
@@ -75,24 +75,48 @@ pub async fn revoke_unused(
     made: &[Machine],
     mesh: Option<&dyn Backend>,
 ) -> Result<(), MeshError> {
-    let fleet = plan.desired.fleets.get(&batch.fleet);
-    let membership = fleet.and_then(|fleet| fleet.membership.as_ref());
-    let (Some(_), Some(membership), Some(mesh)) = (plan.desired.tokens, membership, mesh) else {
-        return Ok(());
-    };
-    let used: BTreeSet<String> = made
-        .iter()
-        .map(|machine| objects::token_of(machine).unwrap_or_else(|| machine.name.clone()))
+    let used = used(made);
+    let secrets = batch.secrets(plan).into_iter();
+    let unused: Vec<_> = secrets
+        .filter(|(name, _)| !used.contains(name))
+        .map(|(_, secret)| secret)
         .collect();
-    let unused: Vec<_> = (0..batch.count)
-        .map(|index| batch.key.machine_name(&batch.fleet, index))
-        .filter(|name| !used.contains(name))
-        .map(|name| secret_ref(membership.namespace.as_str(), &name))
-        .collect();
-    match unused.is_empty() {
-        true => Ok(()),
-        false => mesh.delete(&plan.desired.stack, &unused).await,
+    match mesh {
+        Some(mesh) if !unused.is_empty() => mesh.delete(&plan.desired.stack, &unused).await,
+        Some(_) | None => Ok(()),
     }
+}
+
+/// Returns whom the tokens of machines were made for.
+pub fn used(machines: &[Machine]) -> BTreeSet<String> {
+    let token_of =
+        |machine: &Machine| objects::token_of(machine).unwrap_or_else(|| machine.name.clone());
+    machines.iter().map(token_of).collect()
+}
+
+/// Deletes objects, and so revokes the tokens that are bound to some of them. Safe to repeat.
+///
+/// Where the file gives no tokens it may have given some before. Whoever may not delete what these
+/// are bound to has no use for that right any more, and is not kept from the rest.
+///
+/// # Errors
+/// Those of [`Backend::delete`].
+pub async fn prune(
+    plan: &Plan,
+    objects: &[ObjectRef],
+    mesh: &dyn Backend,
+) -> Result<(), MeshError> {
+    let stack = &plan.desired.stack;
+    if plan.desired.tokens.is_some() {
+        return mesh.delete(stack, objects).await;
+    }
+    let objects = objects.iter().cloned();
+    let (secrets, others): (Vec<_>, Vec<_>) = objects.partition(|object| object.kind == SECRET);
+    match mesh.delete(stack, &secrets).await {
+        Err(error) if error.class() == ErrorClass::PermissionDenied => {}
+        revoked => revoked?,
+    }
+    mesh.delete(stack, &others).await
 }
 
 #[async_trait]

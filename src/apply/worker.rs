@@ -134,9 +134,13 @@ impl Worker {
             Op::Await { scope, .. } => Recorded::Await {
                 scope: scope.clone(),
             },
-            Op::Prepare { .. } | Op::Enter { .. } | Op::Write { .. } | Op::Prune { .. } => {
-                Recorded::Repeatable
+            Op::Prune { objects, drain: _ } => {
+                let tokens = objects.iter().filter(|object| object.kind == SECRET);
+                Recorded::Revoke {
+                    tokens: tokens.cloned().collect(),
+                }
             }
+            Op::Prepare { .. } | Op::Enter { .. } | Op::Write { .. } => Recorded::Repeatable,
         }
     }
 
@@ -252,7 +256,7 @@ impl Worker {
             }
             Op::Prune { objects, drain } => {
                 if let Some(mesh) = &self.mesh {
-                    mesh.delete(stack, objects).await?;
+                    tokens::prune(&self.plan, objects, mesh.as_ref()).await?;
                     tokio::time::sleep(*drain).await;
                     let told = objects.iter().filter(|object| object.kind != SECRET);
                     return Ok(Done::deleted(told.count()));

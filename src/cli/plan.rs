@@ -44,8 +44,10 @@ struct Report<'a> {
 }
 
 pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<Exit, CliError> {
-    // A saved plan may be applied where the file is not.
     let ask = match args.out {
+        // What goes is told nothing of the mesh, and nothing is in its way.
+        _ if args.destroy => Ask::Nobody,
+        // A saved plan may be applied where the file is not.
         Some(_) => Ask::Obstacles,
         None => Ask::Mesh,
     };

@@ -30,7 +30,9 @@ mod members;
 mod meter;
 mod namespaces;
 mod owner;
+mod ports;
 mod token;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,13 +41,12 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use kube::api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{ApiResource, ListParams};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Api, Client};
 use meshvm_provider_api::{ErrorClass, labels};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -53,7 +54,6 @@ use super::{
 };
 
 use calls::{PAGE, attempt, each, pages, together};
-use conflict::{conflict, is_conflict};
 
 pub use error::{KubernetesError, Refusal};
 pub use facts::{MeshRead, Overridden};
@@ -276,66 +276,6 @@ impl Kubernetes {
         }
         Ok((own, foreign))
     }
-
-    async fn apply(
-        &self,
-        stack: &str,
-        object: &Object,
-        known: Option<&Known>,
-    ) -> Result<(), MeshError> {
-        let ObjectRef {
-            namespace,
-            kind,
-            name,
-        } = &object.reference;
-        let resource = resource(kind)?;
-        let client = self.client().await?.clone();
-        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
-        let mut body = object.body.clone();
-        if let Some(uid) = known.and_then(|known| known.uid.as_deref()) {
-            // If that object was replaced by another meanwhile, the server refuses.
-            body["metadata"]["uid"] = json!(uid);
-        }
-        if let Some(owner) = self.owner(object).await? {
-            body["metadata"]["ownerReferences"] = json!([owner]);
-        }
-        let mut how = PatchParams::apply(MANAGER).validation_strict();
-        // What is released keeps its content, whoever holds it.
-        how.force = self.logins.force_conflicts || !object.is_of(stack);
-        let action = format!("apply {}", object.reference);
-        let patch = Patch::Apply(&body);
-        match attempt(&action, || api.patch(name, &how, &patch)).await {
-            Ok(applied) => {
-                self.remember_group(&applied);
-                Ok(())
-            }
-            Err(error) if is_conflict(&error) => {
-                let live = attempt(&action, || api.get(name)).await?;
-                let live = serde_json::to_value(live).unwrap_or_default();
-                Err(conflict(object, &error, &live).into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn remove(&self, reference: &ObjectRef, known: &Known) -> Result<(), MeshError> {
-        let resource = resource(&reference.kind)?;
-        let client = self.client().await?.clone();
-        let api: Api<DynamicObject> = Api::namespaced_with(client, &reference.namespace, &resource);
-        let how = DeleteParams {
-            preconditions: known.uid.clone().map(|uid| Preconditions {
-                uid: Some(uid),
-                resource_version: None,
-            }),
-            ..DeleteParams::background()
-        };
-        let action = format!("delete {reference}");
-        match attempt(&action, || api.delete(&reference.name, &how)).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some(404) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 #[async_trait]
@@ -358,17 +298,17 @@ impl Backend for Kubernetes {
                     api_version: resource.api_version.clone(),
                     kind: resource.kind.clone(),
                 });
-                // What is on its way out is gone for us: it can only be written anew.
-                if object.metadata.deletion_timestamp.is_some() {
-                    continue;
+                let ending = write::ending(&object);
+                if ending.is_none() {
+                    self.remember_group(&object);
                 }
-                self.remember_group(&object);
                 let body = serde_json::to_value(object).unwrap_or_default();
                 let owned = Owned::Fields(fields::applied(&body));
                 seen.extend(Object::from_manifest(body).map(|object| Seen {
                     object,
                     owned,
                     lost_owner: None,
+                    ending: ending.clone(),
                 }));
             }
         }

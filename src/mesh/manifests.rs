@@ -74,6 +74,7 @@ impl Manifests {
                     object,
                     owned: Owned::Whole,
                     lost_owner: None,
+                    ending: None,
                 });
             }
         }

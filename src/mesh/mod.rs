@@ -128,6 +128,8 @@ pub struct Seen {
     pub owned: Owned,
     /// The object that should own it, and no longer does.
     pub lost_owner: Option<ObjectRef>,
+    /// The finalizers that keep it though it is being deleted; `None` when it is not.
+    pub ending: Option<Vec<String>>,
 }
 
 /// What of an object is meshvm's.
@@ -361,6 +363,14 @@ pub enum MeshError {
         /// The stack that it belongs to, where it says one.
         owner: Option<String>,
     },
+    /// An object is being deleted: whatever is written to it goes with it.
+    #[error("{object} {}, and cannot be written before it is gone", kept(kept_by))]
+    Ending {
+        /// The object.
+        object: ObjectRef,
+        /// The finalizers that keep it.
+        kept_by: Vec<String>,
+    },
     /// Another file of the folder has an object of that name.
     #[error("{object} is in {path} as well")]
     Twice {
@@ -401,11 +411,21 @@ pub enum MeshError {
     Kubernetes(#[from] KubernetesError),
 }
 
+/// Says that an object is being deleted, and what keeps it.
+pub fn kept(by: &[String]) -> String {
+    let ending = "is being deleted";
+    match by {
+        [] => ending.to_owned(),
+        [one] => format!("{ending} and kept by the finalizer {one}"),
+        many => format!("{ending} and kept by the finalizers {}", many.join(", ")),
+    }
+}
+
 impl MeshError {
     /// Returns what the error means for the engine.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Foreign { .. } | Self::Twice { .. } => ErrorClass::Conflict,
+            Self::Foreign { .. } | Self::Ending { .. } | Self::Twice { .. } => ErrorClass::Conflict,
             Self::Unreadable { .. } | Self::UnknownKind { .. } | Self::NoTokens => {
                 ErrorClass::Invalid
             }
@@ -442,6 +462,18 @@ impl MeshError {
                 };
                 Some(format!(
                     "rename the fleet or its objects, or hand that one over with the label {how}"
+                ))
+            }
+            Self::Ending { object, .. } => {
+                let ObjectRef {
+                    namespace,
+                    kind,
+                    name,
+                } = object;
+                let kind = kind.to_lowercase();
+                Some(format!(
+                    "let whoever set the finalizers take them away, and apply again then; `kubectl \
+                     describe {kind} {name} -n {namespace}` tells more"
                 ))
             }
             Self::Twice { .. } => {

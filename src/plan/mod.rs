@@ -12,13 +12,14 @@
 mod collect;
 pub mod fleet;
 pub mod last;
+mod mesh;
 pub mod objects;
 pub mod planner;
 pub mod policy;
 mod registered;
 mod spread;
 mod strangers;
-mod tokens;
+pub mod tokens;
 mod unlabelled;
 mod verdict;
 
@@ -33,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::desired::{Boot, Desired};
-use crate::mesh::{HeldField, Object, ObjectRef, Target};
+use crate::mesh::{HeldField, Object, ObjectRef, Target, kept};
 use crate::observed::UnsettledBatch;
 use crate::spec::model::KubernetesMesh;
 
@@ -64,6 +65,9 @@ pub struct Plan {
     pub fleets: BTreeMap<String, FleetPlan>,
     /// What changes in the mesh, beside the entries of machines that do not exist yet.
     pub objects: Vec<ObjectChange>,
+    /// What tokens are bound to whose machines are gone, and that nothing else names: it goes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revoked: BTreeSet<ObjectRef>,
     /// Namespaces that are made for them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub namespaces: BTreeSet<String>,
@@ -81,7 +85,10 @@ pub struct Plan {
 impl Plan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.fleets.is_empty() && self.objects.is_empty() && self.waiting.is_empty()
+        self.fleets.is_empty()
+            && self.objects.is_empty()
+            && self.revoked.is_empty()
+            && self.waiting.is_empty()
     }
 
     /// Returns all changes of machines, with their fleets.
@@ -269,6 +276,11 @@ pub enum Reason {
     MachineGoes,
     /// The object is not in the mesh.
     Absent,
+    /// The object is being deleted, and is written anew when it is gone.
+    Ending {
+        /// The finalizers that keep it.
+        kept_by: Vec<String>,
+    },
     /// Others added fields to the object, which an apply leaves to them.
     Extended {
         /// The field manager, in the API server's words.
@@ -292,6 +304,7 @@ impl Reason {
             | Self::Stopped
             | Self::Failed { .. }
             | Self::Unhealthy { .. }
+            | Self::Ending { .. }
             | Self::Stale
             | Self::Extended { .. }
             | Self::Registered
@@ -337,6 +350,7 @@ impl fmt::Display for Reason {
             Self::Stale => f.write_str("no such machine"),
             Self::MachineGoes => f.write_str("its machine goes"),
             Self::Absent => f.write_str("new"),
+            Self::Ending { kept_by } => f.write_str(&kept(kept_by)),
             Self::Extended { by } => write!(f, "has fields that {by} added; an apply leaves them"),
             Self::Registered => f.write_str(
                 "was registered otherwise, and stays so until its machine is replaced (--replace)",

@@ -30,6 +30,8 @@ pub struct ObjectsInput<'a> {
     pub last: &'a BTreeSet<ObjectRef>,
     /// How many machines' entries it left, by fleet.
     pub last_entries: BTreeMap<String, u32>,
+    /// The stack's objects that are being deleted, and the finalizers that keep each.
+    pub ending: &'a BTreeMap<ObjectRef, Vec<String>>,
     /// Why an object that is not wanted goes.
     pub unwanted: Reason,
 }
@@ -72,10 +74,12 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> ObjectsPlan {
     };
     changes.extend(input.wanted.into_values().map(|object| ObjectChange {
         action: ObjectAction::Create,
-        reason: if is_lost(&object) {
-            Reason::Missing
-        } else {
-            Reason::Absent
+        reason: match input.ending.get(&object.reference) {
+            Some(kept_by) => Reason::Ending {
+                kept_by: kept_by.clone(),
+            },
+            None if is_lost(&object) => Reason::Missing,
+            None => Reason::Absent,
         },
         reference: object.reference.clone(),
         machine: object.label(MACHINE_LABEL).map(str::to_owned),

@@ -5,19 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use meshvm_provider_api::{Kind, MachineId, Mutability, labels};
+use meshvm_provider_api::{Kind, MachineId, Mutability};
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
-use super::objects::{ObjectsInput, ObjectsPlan, plan_objects};
-use super::{
-    Action, Applied, Context, Drift, FORMAT, FieldChange, FleetPlan, MachineChange, ObjectChange,
-    Options, Plan, Reason,
-};
-use super::{last, registered, strangers, tokens};
+use super::mesh::{object_drift, plan_mesh};
+use super::{Action, Applied, Context, FORMAT, FleetPlan, MachineChange, Options, Plan};
+use super::{registered, strangers, tokens};
 use crate::desired::Desired;
-use crate::mesh::{Object, ObjectRef, Seen, objects};
+use crate::mesh::ObjectRef;
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
 
 /// What a plan is made from.
@@ -38,6 +35,8 @@ pub struct Input<'a> {
     pub last: &'a Applied,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
+    /// What tokens are bound to that runs had made and none deleted, by fleet.
+    pub tokens: &'a BTreeMap<String, BTreeSet<ObjectRef>>,
     /// The pure halves of the providers, by name.
     pub kinds: &'a BTreeMap<&'static str, &'a dyn Kind>,
 }
@@ -145,6 +144,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         }
     }
     let mut mesh = plan_mesh(&input, &by_fleet, &outcomes);
+    let revoked = tokens::orphaned(&input);
     tokens::keep(&by_fleet, &mut outcomes, &mut mesh.changes);
 
     let mut fleets = BTreeMap::new();
@@ -186,6 +186,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         } else {
             mesh.changes
         },
+        revoked,
         namespaces,
         drift,
         strangers,
@@ -374,116 +375,4 @@ fn check_adoption(
         return Err(PlanError::NotAdoptable(id.clone(), fleet, attribute));
     }
     Ok(())
-}
-
-fn plan_mesh(
-    input: &Input<'_>,
-    by_fleet: &BTreeMap<&str, Vec<&ObservedMachine>>,
-    outcomes: &BTreeMap<&str, FleetOutcome>,
-) -> ObjectsPlan {
-    if input.context.mesh.is_none() {
-        return ObjectsPlan::default();
-    }
-    let stack = &input.desired.stack;
-    let mut wanted: BTreeMap<ObjectRef, Object> = BTreeMap::new();
-    let mut untouched = BTreeSet::new();
-    if !input.options.destroy {
-        for (fleet, desired) in &input.desired.fleets {
-            let Some(side) = desired.side() else {
-                continue;
-            };
-            let own = objects::of_fleet(stack, fleet, side);
-            wanted.extend(own.into_iter().map(|o| (o.reference.clone(), o)));
-            let machines = by_fleet.get(fleet.as_str()).into_iter().flatten();
-            let adopted = input.observed.adoptable.iter();
-            for observed in machines.copied().chain(adopted) {
-                let machine = &observed.machine;
-                let outcome = outcomes.get(fleet.as_str());
-                if outcome.is_none_or(|outcome| !outcome.staying.contains(&machine.name)) {
-                    continue;
-                }
-                let locality = observed.scope.locality(&machine.zone);
-                match objects::entry(stack, fleet, side, machine, locality) {
-                    Some(entry) if machine.is_available() || side.enters_early() => {
-                        wanted.insert(entry.reference.clone(), entry);
-                    }
-                    Some(_) | None if side.has_entries() => {
-                        untouched.insert(machine.name.clone());
-                    }
-                    Some(_) | None => {}
-                }
-            }
-        }
-    }
-    // With --target, what belongs to other fleets is neither written nor pruned; an
-    // account has no fleet, and is pruned only when every fleet is looked at.
-    let of_covered = |object: &Object| match object.label(labels::FLEET) {
-        Some(fleet) => input.options.covers(fleet),
-        None => input.options.targets.is_empty(),
-    };
-    let accounts: BTreeSet<ObjectRef> = input
-        .desired
-        .fleets
-        .iter()
-        .filter(|(fleet, _)| input.options.covers(fleet))
-        .filter_map(|(_, desired)| objects::account_ref(desired.side()?))
-        .collect();
-    wanted.retain(|reference, object| of_covered(object) || accounts.contains(reference));
-    let observed: Vec<&Seen> = input
-        .observed
-        .objects
-        .iter()
-        .filter(|Seen { object, .. }| of_covered(object) || wanted.contains_key(&object.reference))
-        .collect();
-    let leaving = |name: &str| {
-        outcomes
-            .values()
-            .all(|outcome| !outcome.staying.contains(name))
-    };
-    let forgotten: BTreeSet<&str> = outcomes
-        .values()
-        .flat_map(|outcome| &outcome.plan.changes)
-        .filter(|change| change.action == Action::Forget)
-        .flat_map(|change| &change.machines)
-        .map(|machine| machine.name.as_str())
-        .collect();
-    let existing = input
-        .observed
-        .machines
-        .iter()
-        .map(|m| m.machine.name.as_str())
-        .collect();
-    plan_objects(ObjectsInput {
-        wanted,
-        observed: &observed,
-        untouched: &untouched,
-        existing: &existing,
-        leaving: &leaving,
-        forgotten: &forgotten,
-        last: &input.last.objects,
-        last_entries: last::entries(&input.desired, input.last),
-        unwanted: if input.options.destroy {
-            Reason::Destroyed
-        } else {
-            Reason::FleetRemoved
-        },
-    })
-}
-
-fn object_drift(change: &ObjectChange) -> Option<Drift> {
-    change.reason.is_drift().then(|| Drift {
-        subject: change.reference.to_string(),
-        reason: change.reason.clone(),
-        count: 1,
-        machines: change.machine.iter().cloned().collect(),
-        differences: change
-            .differences
-            .iter()
-            .map(|field| FieldChange {
-                field: field.field.clone(),
-                before: field.after.clone(),
-                after: field.before.clone(),
-            })
-            .collect(),
-    })
 }

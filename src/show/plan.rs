@@ -270,7 +270,7 @@ fn otherwise(others: usize) -> String {
 
 /// Returns the last line: how much of what.
 pub fn summary(plan: &Plan) -> String {
-    if plan.changes().next().is_none() && plan.objects.is_empty() {
+    if plan.changes().next().is_none() && plan.objects.is_empty() && plan.revoked.is_empty() {
         return nothing_to_do(plan);
     }
     let machines = [

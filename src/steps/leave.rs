@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use meshvm_provider_api::Scope;
 
+use super::Op;
 use crate::desired::DesiredFleet;
 use crate::mesh::{ObjectRef, Target, secret_ref};
 use crate::plan::{MachineRef, Plan};
@@ -31,6 +32,15 @@ pub(super) fn drain(
     };
     let wanted = desired.and_then(|desired| desired.rollout.drain);
     wanted.unwrap_or(usual)
+}
+
+/// Returns what revokes the tokens of machines that are gone; `None` when there are none.
+pub(super) fn revocation(plan: &Plan) -> Option<Op> {
+    let objects: Vec<ObjectRef> = plan.revoked.iter().cloned().collect();
+    (!objects.is_empty()).then_some(Op::Prune {
+        objects,
+        drain: Duration::ZERO,
+    })
 }
 
 /// Names what is deleted so that machines that leave cannot use their tokens any more: by the
@@ -71,13 +81,15 @@ pub(super) fn with_entries(plan: &Plan, objects: Vec<ObjectRef>) -> Vec<ObjectRe
     secrets.into_iter().chain(objects).collect()
 }
 
-/// Names what the tokens of machines are bound to, where machines have tokens.
+/// Names what the tokens of machines are bound to, where there is somebody who makes tokens: a
+/// machine may have been given one though the file gives none any more.
 fn secrets<'a>(
     plan: &Plan,
     machines: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> BTreeSet<ObjectRef> {
-    if plan.desired.tokens.is_none() {
-        return BTreeSet::new();
+    match plan.context.mesh {
+        Some(Target::Kubernetes(_)) => {}
+        Some(Target::Manifests(_)) | None => return BTreeSet::new(),
     }
     machines
         .map(|(namespace, machine)| secret_ref(namespace, machine))

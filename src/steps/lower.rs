@@ -32,6 +32,9 @@ pub fn lower(plan: &Plan) -> StepGraph {
     let written = (!objects.is_empty())
         .then(|| graph.push("mesh/write".to_owned(), Op::Write { objects }, Vec::new()));
 
+    if let Some(op) = leave::revocation(plan) {
+        graph.push("mesh/revoke".to_owned(), op, Vec::new());
+    }
     let mut pruned = BTreeSet::new();
     let mut last = written.into_iter().collect::<Vec<_>>();
     for (fleet, changes) in &plan.fleets {

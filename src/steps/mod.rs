@@ -17,7 +17,7 @@ use meshvm_provider_api::{Batch, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::desired::DesiredFleet;
-use crate::mesh::{Object, ObjectRef};
+use crate::mesh::{Object, ObjectRef, secret_ref};
 use crate::plan::{MachineRef, Plan};
 
 pub use lower::lower;
@@ -136,6 +136,22 @@ impl NewBatch {
             user_data: desired.user_data.clone(),
             media: desired.media.clone(),
         })
+    }
+
+    /// Returns what the tokens of its machines are bound to, by the names that they are made for;
+    /// nothing where machines get none.
+    pub fn secrets(&self, plan: &Plan) -> Vec<(String, ObjectRef)> {
+        let fleet = plan.desired.fleets.get(&self.fleet);
+        let membership = fleet.and_then(|fleet| fleet.membership.as_ref());
+        let (Some(_), Some(membership)) = (plan.desired.tokens, membership) else {
+            return Vec::new();
+        };
+        let names = (0..self.count).map(|index| self.key.machine_name(&self.fleet, index));
+        let bound = |name: String| {
+            let secret = secret_ref(membership.namespace.as_str(), &name);
+            (name, secret)
+        };
+        names.map(bound).collect()
     }
 }
 

@@ -4,12 +4,15 @@
 mod answers;
 mod backend;
 mod down;
+mod ending;
 pub mod ground;
 mod logins;
 #[cfg(feature = "local")]
 mod machines;
 mod namespaces;
+mod ports;
 mod program;
 mod revisions;
+mod tokens;
 mod told;
 mod unlabelled;

@@ -31,6 +31,7 @@ scenarios!(
     interrupted,
     locked,
     mesh_left,
+    moved,
     not_ours,
     refusals,
     rollout,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::fields::{self, MANAGER};
+use super::ports;
 
 /// A field of an object that another manager has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,7 +52,10 @@ pub fn conflicts(live: &Value, wanted: &Value) -> Vec<HeldField> {
         };
         leaves("", owned, live, Some(wanted), &mut walk);
     }
+    let usurpers = ports::usurpers(live, wanted).into_iter();
+    found.extend(usurpers.map(|usurper| usurper.held));
     found.sort();
+    found.dedup();
     found
 }
 
@@ -69,6 +73,8 @@ pub fn additions(live: &Value, wanted: &Value) -> Vec<HeldField> {
         let spec = &owned["f:spec"];
         leaves(".spec", spec, &live["spec"], own.get("spec"), &mut walk);
     }
+    let usurpers = ports::usurpers(live, wanted);
+    found.retain(|held| !usurpers.iter().any(|it| held.field.starts_with(&it.path)));
     found.sort();
     found
 }
@@ -84,7 +90,7 @@ fn held(path: &str, manager: &str, theirs: &Value, ours: Option<&Value>) -> Held
 
 /// Returns the other managers of an object, with the fields that each has. A status is nobody's
 /// whom an apply could be in the way of.
-fn others(live: &Value) -> impl Iterator<Item = (String, &Value)> {
+pub(super) fn others(live: &Value) -> impl Iterator<Item = (String, &Value)> {
     let entries = live.pointer("/metadata/managedFields");
     let entries = entries.and_then(Value::as_array).into_iter().flatten();
     let others = entries.filter(|entry| {
@@ -117,8 +123,8 @@ fn leaves(
         if let Some(name) = key.strip_prefix("f:") {
             let wanted = wanted.and_then(|wanted| wanted.get(name));
             leaves(&format!("{path}.{name}"), owned, &live[name], wanted, visit);
-        } else if let Some(keys) = key.strip_prefix("k:") {
-            let Ok(keys) = serde_json::from_str::<Map<String, Value>>(keys) else {
+        } else {
+            let Some(keys) = keys_of(key) else {
                 continue;
             };
             let of = |list: &Value| {
@@ -128,8 +134,7 @@ fn leaves(
                     .find(|item| keys.iter().all(|(k, v)| item.get(k) == Some(v)))
                     .cloned()
             };
-            let named: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            let path = format!("{path}[{}]", named.join(","));
+            let path = item_path(path, &keys);
             let wanted = wanted.and_then(of);
             leaves(
                 &path,
@@ -140,6 +145,17 @@ fn leaves(
             );
         }
     }
+}
+
+/// Returns what tells an item of a list from others, of its part in a set of fields.
+pub(super) fn keys_of(part: &str) -> Option<Map<String, Value>> {
+    serde_json::from_str(part.strip_prefix("k:")?).ok()
+}
+
+/// Returns the path of an item of a list, as the API server writes it.
+pub(super) fn item_path(list: &str, keys: &Map<String, Value>) -> String {
+    let named: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    format!("{list}[{}]", named.join(","))
 }
 
 #[cfg(test)]

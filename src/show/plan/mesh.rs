@@ -16,7 +16,7 @@ pub(super) fn mesh(out: &mut Text, plan: &Plan) {
         return;
     };
     let entries = new_entries(plan);
-    if plan.objects.is_empty() && entries.is_empty() {
+    if plan.objects.is_empty() && entries.is_empty() && plan.revoked.is_empty() {
         return;
     }
     out.line(
@@ -56,6 +56,15 @@ pub(super) fn mesh(out: &mut Text, plan: &Plan) {
         let text = format!("WorkloadEntry of {}", few(machines.iter().copied()));
         let why = paint(FAINT, format!("({reason})"));
         out.line(1, format!("{} {text} {why}", sign(action)));
+    }
+    if !plan.revoked.is_empty() {
+        let names = plan.revoked.iter().map(|secret| secret.name.as_str());
+        let why = paint(FAINT, format!("({})", Reason::Stale));
+        let sign = sign(ObjectAction::Delete);
+        out.line(
+            1,
+            format!("{sign} token bound to Secret {} {why}", few(names)),
+        );
     }
     for (fleet, count) in entries {
         let entries = if count == 1 {

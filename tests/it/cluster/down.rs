@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ground::{Ground, NAMESPACE};
-use super::program::{FILE, run};
+use super::program::{FILE, names, run};
 use crate::support::program::Sandbox;
 
 /// What the warning begins with.
@@ -100,4 +100,21 @@ async fn whoever_may_not_list_the_objects_sees_the_machines() {
             .items
             .is_empty()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_destroy_needs_no_mesh_for_its_plan_needs_none_for() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let maps = ground.api("v1", "ConfigMap", Some("istio-system"));
+    maps.delete("istio", &Default::default()).await.unwrap();
+    run(&ground, &sandbox, "plan").await.exits(1);
+    let planned = run(&ground, &sandbox, "plan --destroy --out saved.json").await;
+    let planned = planned.exits(0).stdout;
+    assert!(planned.contains("3 to delete; mesh: "), "{planned}");
+    run(&ground, &sandbox, "apply saved.json").await.exits(0);
+    assert_eq!(names(&ground, "v1", "Service").await, [""; 0]);
 }

@@ -1,0 +1,102 @@
+//! One object of a cluster: applied, or deleted.
+
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::DynamicObject;
+use serde_json::json;
+
+use super::conflict::{conflict, is_conflict};
+use super::{Known, Kubernetes, MANAGER, attempt, resource};
+use crate::mesh::{MeshError, Object, ObjectRef};
+
+/// Returns the finalizers that keep an object which is being deleted; `None` when it is not
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>).
+pub(super) fn ending(object: &DynamicObject) -> Option<Vec<String>> {
+    let metadata = &object.metadata;
+    metadata.deletion_timestamp.as_ref()?;
+    Some(metadata.finalizers.clone().unwrap_or_default())
+}
+
+impl Kubernetes {
+    /// Applies an object.
+    ///
+    /// # Errors
+    /// [`MeshError::Ending`] where it is being deleted, and those of the cluster.
+    pub(super) async fn apply(
+        &self,
+        stack: &str,
+        object: &Object,
+        known: Option<&Known>,
+    ) -> Result<(), MeshError> {
+        let ObjectRef {
+            namespace,
+            kind,
+            name,
+        } = &object.reference;
+        let resource = resource(kind)?;
+        let client = self.client().await?.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+        let mut body = object.body.clone();
+        if let Some(uid) = known.and_then(|known| known.uid.as_deref()) {
+            // If that object was replaced by another meanwhile, the server refuses.
+            body["metadata"]["uid"] = json!(uid);
+        }
+        if let Some(owner) = self.owner(object).await? {
+            body["metadata"]["ownerReferences"] = json!([owner]);
+        }
+        let mut how = PatchParams::apply(MANAGER).validation_strict();
+        // What is released keeps its content, whoever holds it.
+        how.force = self.logins.force_conflicts || !object.is_of(stack);
+        if known.is_some() && object.is_of(stack) {
+            self.make_room(&api, object, &body, &how).await?;
+        }
+        let action = format!("apply {}", object.reference);
+        let patch = Patch::Apply(&body);
+        match attempt(&action, || api.patch(name, &how, &patch)).await {
+            Ok(applied) => match ending(&applied) {
+                None => {
+                    self.remember_group(&applied);
+                    Ok(())
+                }
+                // The server takes it all the same, and then it is gone.
+                Some(kept_by) => Err(MeshError::Ending {
+                    object: object.reference.clone(),
+                    kept_by,
+                }),
+            },
+            Err(error) if is_conflict(&error) => {
+                let live = attempt(&action, || api.get(name)).await?;
+                let live = serde_json::to_value(live).unwrap_or_default();
+                Err(conflict(object, &error, &live).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes an object as the one that was seen; one that is gone is deleted.
+    ///
+    /// # Errors
+    /// Those of the cluster.
+    pub(super) async fn remove(
+        &self,
+        reference: &ObjectRef,
+        known: &Known,
+    ) -> Result<(), MeshError> {
+        let resource = resource(&reference.kind)?;
+        let client = self.client().await?.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, &reference.namespace, &resource);
+        let how = DeleteParams {
+            preconditions: known.uid.clone().map(|uid| Preconditions {
+                uid: Some(uid),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
+        let action = format!("delete {reference}");
+        match attempt(&action, || api.delete(&reference.name, &how)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some(404) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

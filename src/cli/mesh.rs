@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::{CliError, Exit};
 use meshvm_provider_api::labels::Hash;
+use secrecy::SecretString;
 
 use crate::desired::{Desired, Tokens};
 use crate::diag::{Code, Diagnostic};
 use crate::istio::Facts;
 use crate::mesh::kubernetes::{Calls, MeshRead, Overridden};
 use crate::mesh::{
-    Backend, Cluster, Kubernetes, KubernetesError, Logins, MeshError, ObjectRef, Target, objects,
+    Backend, Cluster, Kubernetes, KubernetesError, Logins, MeshError, ObjectRef, Proxies, Target,
+    objects,
 };
 use crate::plan::{Context, MeshReading, Plan};
 use crate::preflight::{self, Intent};
@@ -89,8 +91,19 @@ fn logins(calls: &Calls) -> Logins {
             .into_iter()
             .collect(),
     };
+    // An empty one is none, and hides none (<https://pkg.go.dev/golang.org/x/net/http/httpproxy>).
+    let either = |upper: &str, lower: &str| {
+        let value = set(upper).or_else(|| set(lower))?;
+        Some(value.to_string_lossy().into_owned())
+    };
+    let proxies = Proxies {
+        https: either("HTTPS_PROXY", "https_proxy").map(SecretString::from),
+        http: either("HTTP_PROXY", "http_proxy").map(SecretString::from),
+        excluded: either("NO_PROXY", "no_proxy").unwrap_or_default(),
+    };
     Logins {
         kubeconfigs,
+        proxies,
         force_conflicts: false,
         calls: calls.clone(),
     }

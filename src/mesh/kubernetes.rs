@@ -30,6 +30,7 @@ mod members;
 mod meter;
 mod namespaces;
 mod owner;
+mod proxy;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,7 @@ pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
 pub use login::{KubeconfigFault, LoginFault};
 pub use managers::{HeldField, additions, conflicts};
 pub use meter::{CallMetrics, Calls};
+pub use proxy::Proxies;
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
@@ -93,6 +95,8 @@ impl fmt::Display for Cluster {
 pub struct Logins {
     /// The user's usual kubeconfigs, in the order in which they are merged.
     pub kubeconfigs: Vec<PathBuf>,
+    /// The proxies that lead to clusters whose kubeconfig names none.
+    pub proxies: Proxies,
     /// Whether fields that others set are taken.
     pub force_conflicts: bool,
     /// Counts what clusters are asked.

@@ -25,7 +25,7 @@ pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, intent: Intent) -> 
         spec,
         found: Vec::new(),
     };
-    checker.mesh(read);
+    checker.found.extend(skew(spec, read));
     for fleet in spec.fleets.values() {
         let name = fleet.name.as_str();
         if let Some(membership) = &fleet.body.membership {
@@ -89,21 +89,6 @@ impl Checker<'_> {
         let mut diagnostic = diagnostic.with_hint(hint);
         diagnostic.place = self.spec.place(path);
         self.found.push(diagnostic);
-    }
-
-    fn mesh(&mut self, read: &MeshRead) {
-        if read.facts.cluster_id.is_empty() {
-            let text = "the cluster does not say what its name in the mesh is";
-            let hint = "set `mesh.kubernetes.clusterId`, as `Kubernetes`, to what istiod has as \
-                        CLUSTER_ID";
-            let path = ["mesh", "kubernetes"];
-            self.add(
-                Diagnostic::error(Code::NoClusterId, text),
-                &path,
-                hint.to_owned(),
-            );
-        }
-        self.found.extend(skew(self.spec, read));
     }
 
     fn namespace<'l>(

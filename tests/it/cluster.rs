@@ -10,6 +10,7 @@ mod logins;
 mod machines;
 mod namespaces;
 mod program;
+mod reading;
 mod revisions;
 mod told;
 mod unlabelled;

@@ -22,6 +22,12 @@ const MESH: (&str, &str) = ("istio", "mesh");
 const INJECTOR: (&str, &str) = ("istio-sidecar-injector", "values");
 /// Where each namespace has the control plane's certificate, and its key.
 const ROOT_CERT: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
+/// What istiod and its injector take for the cluster's name, and istiod for the trust domain, where
+/// the installation says none (`templates/deployment.yaml` and `files/injection-template.yaml` of
+/// Istio's chart `istiod`;
+/// <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig>).
+const CLUSTER_ID: &str = "Kubernetes";
+const TRUST_DOMAIN: &str = "cluster.local";
 /// The gateway where the file names no other.
 const GATEWAY: &str = "istio-eastwestgateway";
 
@@ -83,36 +89,36 @@ impl Kubernetes {
         };
         let config = parsed(&config, &revision.object(MESH.0))?;
         let values = match values.and_then(|mut data| data.remove(INJECTOR.1)) {
-            Some(text) => parsed(&text, &revision.object(INJECTOR.0))?,
-            None => Map::new(),
+            Some(text) => Some(parsed(&text, &revision.object(INJECTOR.0))?),
+            None => None,
         };
-        let global = values.get("global").unwrap_or(&Value::Null);
+        let global = values.as_ref().and_then(|values| values.get("global"));
+        let global = global.unwrap_or(&Value::Null);
         let text = |value: &Value| {
             value
                 .as_str()
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
         };
+        // Without the values nobody says whether the name is another than the usual one.
+        let cluster_name = text(&global["multiCluster"]["clusterName"])
+            .or_else(|| values.as_ref().map(|_| CLUSTER_ID.to_owned()));
+        let domain = config.get("trustDomain").and_then(text);
+        let in_effect = domain.as_deref().unwrap_or(TRUST_DOMAIN).to_owned();
         let mut overridden = Vec::new();
-        let mut choose = |field, file: Option<&String>, cluster: Option<String>| {
-            let cluster = cluster.unwrap_or_default();
-            match file {
-                Some(file) if *file != cluster && !cluster.is_empty() => {
-                    overridden.push(Overridden {
-                        field,
-                        file: file.clone(),
-                        cluster,
-                    });
-                    file.clone()
-                }
-                Some(file) => file.clone(),
-                None => cluster,
-            }
-        };
-        let cluster_id = text(&global["multiCluster"]["clusterName"]);
-        let cluster_id = choose("clusterId", mesh.cluster_id.as_ref(), cluster_id);
-        let trust_domain = config.get("trustDomain").and_then(text);
-        let trust_domain = choose("trustDomain", mesh.trust_domain.as_ref(), trust_domain);
+        overridden.extend(differs(
+            "clusterId",
+            mesh.cluster_id.as_ref(),
+            cluster_name.as_ref(),
+        ));
+        overridden.extend(differs(
+            "trustDomain",
+            mesh.trust_domain.as_ref(),
+            Some(&in_effect),
+        ));
+        let cluster_id = mesh.cluster_id.clone().or(cluster_name);
+        // As istioctl, which leaves the default to the sidecar.
+        let trust_domain = mesh.trust_domain.clone().or(domain);
         let default_config = match config.get("defaultConfig") {
             Some(Value::Object(map)) => map.clone(),
             _ => Map::new(),
@@ -123,8 +129,8 @@ impl Kubernetes {
         )?;
         Ok(MeshRead {
             facts: Facts {
-                cluster_id,
-                trust_domain,
+                cluster_id: cluster_id.unwrap_or_default(),
+                trust_domain: trust_domain.unwrap_or_default(),
                 default_config,
                 root_certs,
                 gateway,
@@ -238,6 +244,20 @@ impl Kubernetes {
         let service = attempt(&action, || api.get_opt(name)).await?;
         Ok(service.map_or(Gateway::Unknown, |service| gateway_of(&service)))
     }
+}
+
+/// Returns what the file says of a field, where the cluster says something else.
+fn differs(
+    field: &'static str,
+    file: Option<&String>,
+    cluster: Option<&String>,
+) -> Option<Overridden> {
+    let (file, cluster) = (file?, cluster?);
+    (file != cluster).then(|| Overridden {
+        field,
+        file: file.clone(),
+        cluster: cluster.clone(),
+    })
 }
 
 /// Returns where a load balancer is: its first address, else its first name, else an external

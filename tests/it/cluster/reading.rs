@@ -1,0 +1,61 @@
+//! What is read of a mesh, and what of it would be in the way of machines.
+
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use meshvm::mesh::kubernetes::MeshRead;
+use serde_json::{Value, json};
+
+use super::ground::{Ground, NAMESPACE};
+use super::program::{FILE, run};
+use crate::support::program::Sandbox;
+
+async fn edit(api: &Api<DynamicObject>, name: &str, patch: Value) {
+    let how = PatchParams::default();
+    api.patch(name, &how, &Patch::Merge(&patch)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mesh_that_says_nothing_of_itself_has_the_names_of_istios_defaults() {
+    let ground = Ground::new().await;
+    let maps = ground.api("v1", "ConfigMap", Some("istio-system"));
+    let injector = "istio-sidecar-injector";
+    // As Helm writes them where nobody sets anything.
+    let values = json!({"global": {"multiCluster": {"clusterName": ""}}}).to_string();
+    edit(&maps, injector, json!({"data": {"values": values}})).await;
+    let mesh = json!({"data": {"mesh": "defaultConfig: {}\n"}});
+    edit(&maps, "istio", mesh).await;
+    let read = async |settings: Value| -> MeshRead {
+        let settings = serde_json::from_value(settings).unwrap();
+        let (mesh, namespaces) = (ground.mesh(false), [NAMESPACE].into());
+        mesh.read_mesh(&settings, &namespaces).await.unwrap()
+    };
+    let silent = read(json!({})).await;
+    assert_eq!(silent.facts.cluster_id, "Kubernetes");
+    // istioctl leaves it to the sidecar, which takes the same.
+    assert_eq!(silent.facts.trust_domain, "");
+    let same = json!({"clusterId": "Kubernetes", "trustDomain": "cluster.local"});
+    assert_eq!(read(same).await.overridden, []);
+    let other = json!({"clusterId": "prod", "trustDomain": "corp.example"});
+    let other = read(other).await.overridden;
+    let told: Vec<_> = other
+        .iter()
+        .map(|told| (told.field, &*told.cluster))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("clusterId", "Kubernetes"),
+            ("trustDomain", "cluster.local")
+        ]
+    );
+
+    // Without the injector nobody says whether it is another.
+    edit(&maps, injector, json!({"data": {"values": null}})).await;
+    assert_eq!(read(json!({})).await.facts.cluster_id, "");
+    let sandbox = Sandbox::with(FILE);
+    for line in ["render --out out", "apply -y"] {
+        let refused = run(&ground, &sandbox, line).await.exits(1).stderr;
+        assert!(refused.contains("MV201"), "{refused}");
+    }
+    assert!(!sandbox.path("out").exists());
+}

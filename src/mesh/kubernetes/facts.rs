@@ -260,28 +260,26 @@ fn differs(
     })
 }
 
-/// Returns where a load balancer is: its first address, else its first name, else an external
-/// address.
+/// Returns where a load balancer is: its lowest address, else its first name by the alphabet, else an
+/// external address. Several are listed in any order, that of nodes for instance, and none of them is
+/// to move machines.
 fn gateway_of(service: &Service) -> Gateway {
     let status = service.status.as_ref();
     let balancer = status.and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
-    let mut places = ingress.into_iter().flatten();
-    let place = places.next();
-    let external = || {
-        service
-            .spec
-            .as_ref()?
-            .external_ips
-            .as_ref()?
-            .first()
-            .cloned()
-    };
-    let found = place
-        .and_then(|place| place.ip.clone().or_else(|| place.hostname.clone()))
-        .filter(|text| !text.is_empty())
-        .or_else(external);
-    found.map_or(Gateway::Unknown, |text| address_or_name(&text))
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref());
+    let ingress = ingress.unwrap_or_default();
+    let addresses = ingress.iter().filter_map(|place| place.ip.as_ref());
+    if let Some(lowest) = addresses.filter_map(|ip| ip.parse().ok()).min() {
+        return Gateway::Address(lowest);
+    }
+    let names = ingress.iter().filter_map(|place| place.hostname.as_ref());
+    let spec = service.spec.as_ref();
+    let external = spec.and_then(|spec| spec.external_ips.as_ref()?.first());
+    names
+        .filter(|name| !name.is_empty())
+        .min()
+        .or(external)
+        .map_or(Gateway::Unknown, |text| address_or_name(text))
 }
 
 fn address_or_name(text: &str) -> Gateway {
@@ -324,6 +322,14 @@ mod tests {
             Gateway::Host("a.elb.example".to_owned())
         );
         assert_eq!(balanced(json!([])), Gateway::Unknown);
+        for several in [
+            json!([{"ip": "10.0.0.9"}, {"ip": "fd00::1"}, {"ip": "10.0.0.10"}]),
+            json!([{"ip": "fd00::1"}, {"ip": "10.0.0.10"}, {"hostname": "a"}, {"ip": "10.0.0.9"}]),
+        ] {
+            assert_eq!(balanced(several), address("10.0.0.9"));
+        }
+        let names = json!([{"hostname": "b.example"}, {"hostname": "a.example"}]);
+        assert_eq!(balanced(names), Gateway::Host("a.example".to_owned()));
         let external = json!({"metadata": {}, "spec": {"externalIPs": ["fd00::1"]}});
         assert_eq!(at(external), address("fd00::1"));
         assert_eq!(at(json!({"metadata": {}})), Gateway::Unknown);

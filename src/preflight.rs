@@ -14,13 +14,16 @@ use meshvm_provider_api::labels;
 
 use crate::desired::Desired;
 use crate::diag::{Code, Diagnostic};
-use crate::mesh::kubernetes::{Foreign, Live, LiveEntry, LiveNamespace, MeshRead, Rule};
-use crate::mesh::{ObjectRef, objects};
+use crate::mesh::ObjectRef;
+use crate::mesh::kubernetes::{Foreign, Live, LiveEntry, LiveNamespace, MeshRead};
+use crate::mesh::objects::{self, Side};
 use crate::spec::model::{Membership, Mesh};
 use crate::spec::{Fleet, FleetSpec};
 
+pub use rights::{Kinds, Rights, wanted};
+
 /// Checks a fleet file against what was read of its mesh.
-pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, intent: Intent) -> Vec<Diagnostic> {
+pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live) -> Vec<Diagnostic> {
     let mut checker = Checker {
         spec,
         found: Vec::new(),
@@ -36,13 +39,22 @@ pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, intent: Intent) -> 
         }
     }
     checker.addresses(live);
-    let told = live.namespaces.iter();
-    let told = told.filter_map(|(name, namespace)| Some((name, namespace.rules.as_ref()?)));
-    for mut lacking in rights(told, intent) {
-        lacking.place = spec.place(&["mesh", "kubernetes"]);
-        checker.found.push(lacking);
-    }
     checker.found
+}
+
+/// Returns what the fleets of a file are to the mesh, by name.
+pub fn sides(spec: &FleetSpec) -> impl Iterator<Item = (&str, Side<'_>)> {
+    spec.fleets.values().filter_map(|fleet| {
+        let side = match (&fleet.body.membership, &fleet.body.external) {
+            (Some(membership), _) => Side::Member {
+                membership,
+                reports: false,
+            },
+            (None, Some(external)) => Side::External(external),
+            (None, None) => return None,
+        };
+        Some((fleet.name.as_str(), side))
+    })
 }
 
 /// Returns whether versions are supported together: the control plane may be one minor version
@@ -267,24 +279,4 @@ pub enum Intent {
     Delete,
     /// Delete objects, and what tokens are bound to.
     DeleteAndRevoke,
-}
-
-/// Finds what is done for an intent, and this user may not do.
-pub fn rights<'a>(
-    rules: impl IntoIterator<Item = (&'a String, &'a Vec<Rule>)>,
-    intent: Intent,
-) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for (name, rules) in rules {
-        let lacking = rights::lacking(rules, intent);
-        if !lacking.is_empty() {
-            let text = format!(
-                "this user may not, in the namespace `{name}`: {}",
-                lacking.join(", ")
-            );
-            let diagnostic = Diagnostic::error(Code::NotAllowed, text);
-            found.push(diagnostic.with_hint("grant the role in docs/rbac.md"));
-        }
-    }
-    found
 }

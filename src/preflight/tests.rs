@@ -47,13 +47,13 @@ fn read() -> MeshRead {
 fn live(namespace: LiveNamespace) -> Live {
     Live {
         namespaces: BTreeMap::from([("vm".to_owned(), namespace)]),
-        network_is_labelled: false,
+        ..Live::default()
     }
 }
 
 /// Returns what is found as `CODE LINE SEVERITY`.
 fn found(read: &MeshRead, live: &Live) -> Vec<String> {
-    check(&spec(), read, live, Intent::WriteAndToken)
+    check(&spec(), read, live)
         .iter()
         .map(|found| {
             let code = found.code;
@@ -81,7 +81,7 @@ fn versions_that_are_not_supported_together_are_told() {
         ..read()
     };
     let skewed = |read: &MeshRead| {
-        let codes = check(&spec(), read, &Live::default(), Intent::WriteAndToken);
+        let codes = check(&spec(), read, &Live::default());
         codes.iter().any(|d| d.code == Code::VersionSkew)
     };
     for version in ["1.30.0", "1.31.2-distroless", "latest", "2"] {
@@ -163,29 +163,38 @@ fn entries_with_one_address() {
     assert_eq!(found(&read(), &live(namespace)), ["MV302 4 Warning"]);
 }
 
-#[test]
-fn rights() {
+/// Returns what is lacking in a namespace for the file of these tests, or for a stack that still has
+/// `own` there, in words.
+fn lacking(rules: &[Rule], intent: Intent, is_made: bool, own: &[&str]) -> Option<String> {
+    let name = "vm".to_owned();
+    let spec = spec();
+    let rights = Rights {
+        rules: &BTreeMap::from([(name.clone(), rules.to_vec())]),
+        to_make: &is_made.then(|| name.clone()).into_iter().collect(),
+        wanted: &wanted(sides(&spec)),
+        intent,
+    };
+    let own = own.iter().map(|kind| (*kind).to_owned()).collect();
+    let found = rights.lacking(&Kinds::from([(name, own)]));
+    assert!(found.iter().all(|found| found.code == Code::NotAllowed));
+    found.into_iter().map(|found| found.summary).next()
+}
+
+fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Rule {
     let owned = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
-    let rule = |verbs: &[&str], groups: &[&str], resources: &[&str]| Rule {
+    Rule {
         verbs: owned(verbs),
         groups: owned(groups),
         resources: owned(resources),
         names: Vec::new(),
-    };
-    let may = |rules: Vec<Rule>| {
-        let namespace = LiveNamespace {
-            rules: Some(rules),
-            ..LiveNamespace::default()
-        };
-        check(&spec(), &read(), &live(namespace), Intent::WriteAndToken)
-    };
-    let lacking = |rules: Vec<Rule>, intent| {
-        let name = "vm".to_owned();
-        let found = super::rights([(&name, &rules)], intent);
-        found.into_iter().map(|found| found.summary).next()
-    };
-    assert_eq!(may(vec![rule(&["*"], &["*"], &["*"])]), []);
-    let most = vec![
+    }
+}
+
+#[test]
+fn rights_that_are_lacking() {
+    let all = [rule(&["*"], &["*"], &["*"])];
+    assert_eq!(lacking(&all, Intent::WriteAndToken, true, &[]), None);
+    let most = [
         rule(&["*"], &["networking.istio.io"], &["*"]),
         rule(
             &["get", "list", "create", "patch", "delete"],
@@ -194,22 +203,45 @@ fn rights() {
         ),
         rule(&["create"], &[""], &["secrets"]),
     ];
-    let found = may(most.clone());
     assert_eq!(
-        found[0].summary,
+        lacking(&most, Intent::WriteAndToken, false, &[]).unwrap(),
         "this user may not, in the namespace `vm`: create serviceaccounts/token, delete secrets"
     );
-    assert_eq!(lacking(most.clone(), Intent::Delete), None);
+    assert_eq!(lacking(&most, Intent::Delete, false, &[]), None);
     assert_eq!(
-        lacking(most, Intent::DeleteAndRevoke).unwrap(),
+        lacking(&most, Intent::DeleteAndRevoke, false, &[]).unwrap(),
         "this user may not, in the namespace `vm`: delete secrets"
     );
-    assert_eq!(lacking(Vec::new(), Intent::Look), None);
+    assert_eq!(
+        lacking(&most, Intent::Write, true, &[]).unwrap(),
+        "this user may not, in the namespace `vm`: create namespaces"
+    );
+    assert_eq!(lacking(&[], Intent::Look, true, &["Service"]), None);
+}
+
+#[test]
+fn rights_for_kinds_that_nobody_has_are_not_wanted() {
+    let used = [
+        rule(&["*"], &[""], &["*"]),
+        rule(
+            &["*"],
+            &["networking.istio.io"],
+            &["workloadgroups", "workloadentries"],
+        ),
+        rule(&["get", "list"], &["networking.istio.io"], &["*"]),
+    ];
+    assert_eq!(lacking(&used, Intent::WriteAndToken, false, &[]), None);
+    // What the file had before is deleted, and not written.
+    let before = ["VirtualService"];
+    assert_eq!(
+        lacking(&used, Intent::WriteAndToken, false, &before).unwrap(),
+        "this user may not, in the namespace `vm`: delete virtualservices"
+    );
 }
 
 #[test]
 fn sarif_has_rules_and_lines() {
-    let found = check(&spec(), &read(), &Live::default(), Intent::WriteAndToken);
+    let found = check(&spec(), &read(), &Live::default());
     let log = sarif::sarif(&found, Path::new("/"));
     let run = &log["runs"][0];
     assert_eq!(run["results"][0]["ruleId"], "MV101");

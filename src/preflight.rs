@@ -75,9 +75,35 @@ fn fit(sidecar: &str, control_plane: &str) -> bool {
     }
 }
 
+/// Checks a fleet file against what was read of its mesh, where nothing more is asked.
+pub fn at_a_glance(spec: &FleetSpec, read: &MeshRead) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = skew(spec, read).into_iter().collect();
+    for fleet in spec.fleets.values() {
+        let namespace = fleet.body.membership.as_ref().map(|m| m.namespace.as_str());
+        if let Some(namespace) = namespace.filter(|namespace| read.absent.contains(*namespace)) {
+            let path = ["fleets", fleet.name.as_str(), "membership", "namespace"];
+            found.push(no_namespace(spec, &path, namespace));
+        }
+    }
+    found
+}
+
+/// Returns that a namespace does not exist; `path` is that of the field that names it.
+fn no_namespace(spec: &FleetSpec, path: &[&str], namespace: &str) -> Diagnostic {
+    let text = format!("the namespace `{namespace}` does not exist");
+    let hint = format!(
+        "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
+    );
+    let found = Diagnostic::error(Code::NoNamespace, text).with_hint(hint);
+    let of = path.get(1).unwrap_or(&"the mesh");
+    let mut found = found.about(format!("`{namespace}` of {of}"));
+    found.place = spec.place(path);
+    found
+}
+
 /// Returns that machines' sidecars are of another version than the control plane; `None` where they
 /// fit.
-pub fn skew(spec: &FleetSpec, read: &MeshRead) -> Option<Diagnostic> {
+fn skew(spec: &FleetSpec, read: &MeshRead) -> Option<Diagnostic> {
     let sidecar = spec.sidecar.as_ref()?.version.as_str();
     let control_plane = read.version.as_deref()?;
     if fit(sidecar, control_plane) {
@@ -116,12 +142,7 @@ impl Checker<'_> {
         };
         let about = || format!("`{namespace}` of {}", path.get(1).unwrap_or(&"the mesh"));
         if found.is_none() && !is_made {
-            let text = format!("the namespace `{namespace}` does not exist");
-            let hint = format!(
-                "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
-            );
-            let found = Diagnostic::error(Code::NoNamespace, text).about(about());
-            self.add(found, path, hint);
+            self.found.push(no_namespace(self.spec, path, namespace));
         }
         if found.is_some_and(|found| found.is_ending) {
             let text = format!("the namespace `{namespace}` is being deleted");

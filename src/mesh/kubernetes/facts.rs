@@ -40,6 +40,8 @@ pub struct MeshRead {
     pub network: Option<String>,
     /// The version of the control plane: the tag of the images that it injects.
     pub version: Option<String>,
+    /// Namespaces of members that do not exist, and that nobody makes.
+    pub absent: BTreeSet<String>,
     /// What the file says otherwise than the cluster.
     pub overridden: Vec<Overridden>,
 }
@@ -123,7 +125,7 @@ impl Kubernetes {
             Some(Value::Object(map)) => map.clone(),
             _ => Map::new(),
         };
-        let (root_certs, gateway) = futures::try_join!(
+        let ((root_certs, absent), gateway) = futures::try_join!(
             self.all_root_certs(mesh, istio, namespaces),
             self.gateway(mesh, istio)
         )?;
@@ -138,6 +140,7 @@ impl Kubernetes {
             },
             network: text(&global["network"]),
             version: text(&global["tag"]),
+            absent,
             overridden,
         })
     }
@@ -173,26 +176,33 @@ impl Kubernetes {
         Ok(found.map(|map| map.data.unwrap_or_default()))
     }
 
-    /// Returns the control plane's certificate in each namespace. In one that does not exist nobody
-    /// can be given the right to look; if it is still to be made, it gets the one that all have.
+    /// Returns the control plane's certificate in each namespace, and those that do not exist. In one
+    /// of these nobody can be given the right to look; if it is still to be made, it gets the one
+    /// that all have.
     async fn all_root_certs(
         &self,
         mesh: &KubernetesMesh,
         istio: &str,
         namespaces: &BTreeSet<&str>,
-    ) -> Result<BTreeMap<String, String>, KubernetesError> {
+    ) -> Result<(BTreeMap<String, String>, BTreeSet<String>), KubernetesError> {
         let mut calls = Vec::new();
         for &namespace in namespaces {
             calls.push(self.root_cert_of(namespace).boxed());
         }
         let found = together(calls).await?;
-        let named = namespaces.iter().zip(found);
-        let mut root_certs: BTreeMap<String, String> = named
-            .filter_map(|(&namespace, cert)| Some((namespace.to_owned(), cert?)))
-            .collect();
+        let (mut root_certs, mut absent) = (BTreeMap::new(), BTreeSet::new());
+        for (&namespace, found) in namespaces.iter().zip(found) {
+            match found {
+                Some(Some(cert)) => drop(root_certs.insert(namespace.to_owned(), cert)),
+                Some(None) => {}
+                None => drop(absent.insert(namespace.to_owned())),
+            }
+        }
         let lacks = |namespace: &&str| !root_certs.contains_key(*namespace);
-        if mesh.create_namespaces
-            && namespaces.iter().any(lacks)
+        if !mesh.create_namespaces {
+            return Ok((root_certs, absent));
+        }
+        if namespaces.iter().any(lacks)
             && let Some(cert) = self.root_cert(istio).await?
         {
             for &namespace in namespaces {
@@ -201,11 +211,14 @@ impl Kubernetes {
                     .or_insert_with(|| cert.clone());
             }
         }
-        Ok(root_certs)
+        Ok((root_certs, BTreeSet::new()))
     }
 
-    /// Returns the certificate in a namespace; `None` when there is none, or no namespace.
-    async fn root_cert_of(&self, namespace: &str) -> Result<Option<String>, KubernetesError> {
+    /// Returns the certificate in a namespace, where there is one; `None` when there is no namespace.
+    async fn root_cert_of(
+        &self,
+        namespace: &str,
+    ) -> Result<Option<Option<String>>, KubernetesError> {
         let is_ending = match self.namespace(namespace).await {
             Ok(None) => return Ok(None),
             Ok(Some(found)) => found.metadata.deletion_timestamp.is_some(),
@@ -215,8 +228,8 @@ impl Kubernetes {
         };
         match self.root_cert(namespace).await {
             // The roles of a namespace go before it does, and it is told that it goes.
-            Err(error) if is_ending && error.code() == Some(403) => Ok(None),
-            other => other,
+            Err(error) if is_ending && error.code() == Some(403) => Ok(Some(None)),
+            other => other.map(Some),
         }
     }
 

@@ -59,3 +59,14 @@ async fn a_mesh_that_says_nothing_of_itself_has_the_names_of_istios_defaults() {
     }
     assert!(!sandbox.path("out").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_is_gone_is_told_as_gone() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(&FILE.replace("namespace: vm\n", "namespace: gone\n"));
+    for line in ["plan", "render", "validate --online", "apply -y"] {
+        let refused = run(&ground, &sandbox, line).await.exits(1).stderr;
+        assert_eq!(refused.matches("MV101").count(), 1, "{line}: {refused}");
+        assert!(!refused.contains("MV204"), "{line}: {refused}");
+    }
+}

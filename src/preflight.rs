@@ -3,6 +3,7 @@
 //! Everything is found at once, each thing with a code, its place in the file, why it matters and
 //! what to do. What the file alone can tell is found when it is read, and not here.
 
+mod networks;
 mod rights;
 pub mod sarif;
 #[cfg(test)]
@@ -32,12 +33,13 @@ pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live) -> Vec<Diagnostic> 
     for fleet in spec.fleets.values() {
         let name = fleet.name.as_str();
         if let Some(membership) = &fleet.body.membership {
-            checker.membership(fleet, membership, read, live);
+            checker.membership(fleet, membership, live);
         } else if let Some(external) = &fleet.body.external {
             let path = ["fleets", name, "external", "namespace"];
             checker.namespace(&path, external.namespace.as_str(), live);
         }
     }
+    checker.networks(read, live);
     checker.addresses(live);
     checker.found
 }
@@ -156,27 +158,12 @@ impl Checker<'_> {
         found
     }
 
-    fn membership(&mut self, fleet: &Fleet, membership: &Membership, read: &MeshRead, live: &Live) {
+    fn membership(&mut self, fleet: &Fleet, membership: &Membership, live: &Live) {
         let name = fleet.name.as_str();
         let path = ["fleets", name, "membership", "namespace"];
         let Some(namespace) = self.namespace(&path, membership.namespace.as_str(), live) else {
             return;
         };
-        let network = membership.network.as_deref();
-        if network.is_some_and(|network| read.network.as_deref() != Some(network))
-            && read.network.is_none()
-            && !live.network_is_labelled
-        {
-            let text = "the machines' network is not the cluster's, which has no name";
-            let hint = format!(
-                "label the control plane's namespace: `kubectl label namespace {} \
-                 topology.istio.io/network=NAME`, and set `global.network` to the same",
-                read.facts.revision.namespace
-            );
-            let path = ["fleets", name, "membership", "network"];
-            let found = Diagnostic::warning(Code::NoNetwork, text).about(name);
-            self.add(found, &path, hint);
-        }
         self.ports(name, membership, namespace);
     }
 

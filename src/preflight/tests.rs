@@ -5,7 +5,7 @@ use std::path::Path;
 use meshvm_provider_sim::SimKind;
 
 use super::*;
-use crate::mesh::kubernetes::{LiveService, Rule};
+use crate::mesh::kubernetes::{GatewayService, LiveService, Rule};
 use crate::spec::{Inputs, Source, parse};
 
 const FILE: &str = "\
@@ -26,10 +26,14 @@ sidecar: {version: 1.30.3, packages: [{format: deb, arch: amd64, url: \"https://
 ";
 
 fn spec() -> FleetSpec {
+    spec_of(FILE)
+}
+
+fn spec_of(text: &str) -> FleetSpec {
     let inputs = Inputs {
         files: vec![Source {
             name: "f".to_owned(),
-            text: FILE.to_owned(),
+            text: text.to_owned(),
         }],
         base_dir: Path::new("/").to_owned(),
         ..Inputs::default()
@@ -47,7 +51,26 @@ fn read() -> MeshRead {
 fn live(namespace: LiveNamespace) -> Live {
     Live {
         namespaces: BTreeMap::from([("vm".to_owned(), namespace)]),
+        ..empty()
+    }
+}
+
+/// A cluster without namespaces, whose network is in order.
+fn empty() -> Live {
+    Live {
+        network: Some("cluster".to_owned()),
+        gateways: vec![gateway(Some("cluster"), &[15012, 15443])],
         ..Live::default()
+    }
+}
+
+fn gateway(network: Option<&str>, ports: &[u16]) -> GatewayService {
+    GatewayService {
+        namespace: "istio-system".to_owned(),
+        name: "east-west".to_owned(),
+        network: network.map(str::to_owned),
+        port: 15443,
+        ports: ports.iter().copied().collect(),
     }
 }
 
@@ -106,16 +129,99 @@ fn nothing_is_found_where_nothing_is_wrong() {
 }
 
 #[test]
-fn the_mesh() {
-    let mut read = read();
-    read.network = None;
-    let found = found(&read, &live(LiveNamespace::default()));
-    assert_eq!(found, ["MV205 12 Warning"]);
+fn networks_of_the_cluster() {
+    let of = |installed: Option<&str>, labelled: Option<&str>| {
+        let read = MeshRead {
+            network: installed.map(str::to_owned),
+            ..read()
+        };
+        let live = Live {
+            network: labelled.map(str::to_owned),
+            ..live(LiveNamespace::default())
+        };
+        found(&read, &live)
+    };
+    assert_eq!(of(None, None), ["MV205 12 Warning"]);
+    assert_eq!(of(Some("cluster"), None), ["MV205 3 Warning"]);
+    assert_eq!(of(None, Some("cluster")), ["MV205 3 Warning"]);
+    assert_eq!(of(Some("cluster"), Some("other")), ["MV205 3 Warning"]);
+    // The machines are in it, so nobody needs the label, or a gateway.
+    let near = Live {
+        network: None,
+        gateways: Vec::new(),
+        ..live(LiveNamespace::default())
+    };
+    let read = MeshRead {
+        network: Some("vms".to_owned()),
+        ..read()
+    };
+    assert_eq!(found(&read, &near), [""; 0]);
+}
+
+#[test]
+fn gateways_between_networks() {
+    let of = |gateways: Vec<GatewayService>, read: &MeshRead| {
+        let live = Live {
+            gateways,
+            ..live(LiveNamespace::default())
+        };
+        found(read, &live)
+    };
+    assert_eq!(of(Vec::new(), &read()), ["MV209 3 Warning"]);
+    let other = gateway(Some("other"), &[15443]);
+    assert_eq!(of(vec![other], &read()), ["MV209 3 Warning"]);
+    let without = gateway(Some("cluster"), &[15012]);
+    assert_eq!(of(vec![without.clone()], &read()), ["MV208 3 Warning"]);
+    let elsewhere = GatewayService {
+        port: 15012,
+        ..without
+    };
+    assert_eq!(of(vec![elsewhere], &read()), [""; 0]);
+    // The mesh's own settings name one.
+    let named = MeshRead {
+        with_gateways: ["cluster".to_owned()].into(),
+        ..read()
+    };
+    assert_eq!(of(Vec::new(), &named), [""; 0]);
+}
+
+#[test]
+fn the_gateway_before_the_control_plane() {
+    let of = |gateway: GatewayService, discovery: &str| {
+        let mut read = MeshRead {
+            east_west: Some(gateway),
+            ..read()
+        };
+        let address = serde_json::json!({ "discoveryAddress": discovery });
+        read.facts.default_config = address.as_object().unwrap().clone();
+        found(&read, &live(LiveNamespace::default()))
+    };
+    let usual = "istiod.istio-system.svc:15012";
+    assert_eq!(of(gateway(None, &[15012]), usual), [""; 0]);
+    assert_eq!(of(gateway(None, &[443]), usual), ["MV208 3 Error"]);
+    assert_eq!(of(gateway(None, &[443]), ""), ["MV208 3 Error"]);
+    assert_eq!(of(gateway(None, &[443]), "istiod.example:443"), [""; 0]);
+}
+
+#[test]
+fn machines_without_a_network() {
+    let text = FILE
+        .replace("clusterId: mine, network: vms", "clusterId: mine")
+        .replace("      network: vms\n", "");
+    let named = check(&spec_of(&text), &read(), &live(LiveNamespace::default()));
+    let codes: Vec<&str> = named.iter().map(|found| found.code.as_str()).collect();
+    assert_eq!(codes, ["MV210"]);
+    let (nameless, bare) = (MeshRead::default(), Live::default());
+    let live = Live {
+        namespaces: live(LiveNamespace::default()).namespaces,
+        ..bare
+    };
+    assert_eq!(check(&spec_of(&text), &nameless, &live), []);
 }
 
 #[test]
 fn a_namespace_that_is_not_there() {
-    assert_eq!(found(&read(), &Live::default()), ["MV101 8 Error"]);
+    assert_eq!(found(&read(), &empty()), ["MV101 8 Error"]);
 }
 
 #[test]

@@ -7,17 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Map, Value};
 
+use super::gateways::GatewayService;
 use super::{Kubernetes, KubernetesError, attempt, together};
-use crate::istio::{Facts, Gateway, Revision};
+use crate::istio::{Facts, Revision};
 use crate::spec::model::KubernetesMesh;
 
 /// The mesh configuration, and the key of it.
 const MESH: (&str, &str) = ("istio", "mesh");
+/// The key of the mesh's networks beside it
+/// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshNetworks>).
+const NETWORKS: &str = "meshNetworks";
 /// The injector's configuration, and the key of its values.
 const INJECTOR: (&str, &str) = ("istio-sidecar-injector", "values");
 /// Where each namespace has the control plane's certificate, and its key.
@@ -28,8 +32,6 @@ const ROOT_CERT: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
 /// <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig>).
 const CLUSTER_ID: &str = "Kubernetes";
 const TRUST_DOMAIN: &str = "cluster.local";
-/// The gateway where the file names no other.
-const GATEWAY: &str = "istio-eastwestgateway";
 
 /// What was read of a mesh.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +42,10 @@ pub struct MeshRead {
     pub network: Option<String>,
     /// The version of the control plane: the tag of the images that it injects.
     pub version: Option<String>,
+    /// The Service by which machines reach the control plane, where it is one.
+    pub east_west: Option<GatewayService>,
+    /// The networks that the mesh's own settings give a gateway.
+    pub with_gateways: BTreeSet<String>,
     /// Namespaces of members that do not exist, and that nobody makes.
     pub absent: BTreeSet<String>,
     /// What the file says otherwise than the cluster.
@@ -81,7 +87,9 @@ impl Kubernetes {
             self.config_map(istio, revision.object(MESH.0)),
             self.config_map(istio, revision.object(INJECTOR.0)),
         )?;
-        let config = config.and_then(|mut data| data.remove(MESH.1));
+        let mut config = config.unwrap_or_default();
+        let mesh_networks = config.remove(NETWORKS);
+        let config = config.remove(MESH.1);
         let Some(config) = config else {
             return Err(KubernetesError::NoControlPlane {
                 config_map: revision.object(MESH.0),
@@ -121,13 +129,17 @@ impl Kubernetes {
         let cluster_id = mesh.cluster_id.clone().or(cluster_name);
         // As istioctl, which leaves the default to the sidecar.
         let trust_domain = mesh.trust_domain.clone().or(domain);
+        let mesh_networks = match mesh_networks {
+            Some(text) => parsed(&text, &revision.object(MESH.0))?,
+            None => Map::new(),
+        };
         let default_config = match config.get("defaultConfig") {
             Some(Value::Object(map)) => map.clone(),
             _ => Map::new(),
         };
-        let ((root_certs, absent), gateway) = futures::try_join!(
+        let ((root_certs, absent), (gateway, east_west)) = futures::try_join!(
             self.all_root_certs(mesh, istio, namespaces),
-            self.gateway(mesh, istio)
+            self.gateway(&mesh.east_west, istio)
         )?;
         Ok(MeshRead {
             facts: Facts {
@@ -140,6 +152,8 @@ impl Kubernetes {
             },
             network: text(&global["network"]),
             version: text(&global["tag"]),
+            east_west,
+            with_gateways: with_gateways(&mesh_networks),
             absent,
             overridden,
         })
@@ -237,26 +251,6 @@ impl Kubernetes {
         let data = self.config_map(namespace, ROOT_CERT.0.to_owned()).await?;
         Ok(data.and_then(|mut data| data.remove(ROOT_CERT.1)))
     }
-
-    async fn gateway(
-        &self,
-        mesh: &KubernetesMesh,
-        istio: &str,
-    ) -> Result<Gateway, KubernetesError> {
-        let east_west = &mesh.east_west;
-        if east_west.private_dns {
-            return Ok(Gateway::PrivateDns);
-        }
-        if let Some(address) = &east_west.address {
-            return Ok(address_or_name(address));
-        }
-        let named = east_west.service.as_deref().unwrap_or(GATEWAY);
-        let (name, namespace) = named.split_once('.').unwrap_or((named, istio));
-        let api: Api<Service> = Api::namespaced(self.client().await?.clone(), namespace);
-        let action = format!("read Service {namespace}/{name}");
-        let service = attempt(&action, || api.get_opt(name)).await?;
-        Ok(service.map_or(Gateway::Unknown, |service| gateway_of(&service)))
-    }
 }
 
 /// Returns what the file says of a field, where the cluster says something else.
@@ -273,33 +267,16 @@ fn differs(
     })
 }
 
-/// Returns where a load balancer is: its lowest address, else its first name by the alphabet, else an
-/// external address. Several are listed in any order, that of nodes for instance, and none of them is
-/// to move machines.
-fn gateway_of(service: &Service) -> Gateway {
-    let status = service.status.as_ref();
-    let balancer = status.and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref());
-    let ingress = ingress.unwrap_or_default();
-    let addresses = ingress.iter().filter_map(|place| place.ip.as_ref());
-    if let Some(lowest) = addresses.filter_map(|ip| ip.parse().ok()).min() {
-        return Gateway::Address(lowest);
-    }
-    let names = ingress.iter().filter_map(|place| place.hostname.as_ref());
-    let spec = service.spec.as_ref();
-    let external = spec.and_then(|spec| spec.external_ips.as_ref()?.first());
-    names
-        .filter(|name| !name.is_empty())
-        .min()
-        .or(external)
-        .map_or(Gateway::Unknown, |text| address_or_name(text))
-}
-
-fn address_or_name(text: &str) -> Gateway {
-    match text.parse() {
-        Ok(address) => Gateway::Address(address),
-        Err(_) => Gateway::Host(text.to_owned()),
-    }
+/// Returns the networks with a gateway, of `MeshNetworks`.
+fn with_gateways(mesh_networks: &Map<String, Value>) -> BTreeSet<String> {
+    let networks = mesh_networks.get("networks").and_then(Value::as_object);
+    let networks = networks.into_iter().flatten();
+    let has_gateway = |network: &Value| {
+        let gateways = network["gateways"].as_array();
+        gateways.is_some_and(|gateways| !gateways.is_empty())
+    };
+    let named = networks.filter(|(_, network)| has_gateway(network));
+    named.map(|(name, _)| name.clone()).collect()
 }
 
 /// Reads the YAML, or JSON, of a ConfigMap.
@@ -318,35 +295,7 @@ fn parsed(text: &str, name: &str) -> Result<Map<String, Value>, KubernetesError>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_gateway_is_where_its_load_balancer_is() {
-        let at = |value: Value| gateway_of(&serde_json::from_value(value).unwrap());
-        let balanced = |ingress: Value| {
-            at(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": ingress}}}))
-        };
-        let address = |text: &str| Gateway::Address(text.parse().unwrap());
-        assert_eq!(balanced(json!([{"ip": "10.0.0.1"}])), address("10.0.0.1"));
-        assert_eq!(
-            balanced(json!([{"hostname": "a.elb.example"}])),
-            Gateway::Host("a.elb.example".to_owned())
-        );
-        assert_eq!(balanced(json!([])), Gateway::Unknown);
-        for several in [
-            json!([{"ip": "10.0.0.9"}, {"ip": "fd00::1"}, {"ip": "10.0.0.10"}]),
-            json!([{"ip": "fd00::1"}, {"ip": "10.0.0.10"}, {"hostname": "a"}, {"ip": "10.0.0.9"}]),
-        ] {
-            assert_eq!(balanced(several), address("10.0.0.9"));
-        }
-        let names = json!([{"hostname": "b.example"}, {"hostname": "a.example"}]);
-        assert_eq!(balanced(names), Gateway::Host("a.example".to_owned()));
-        let external = json!({"metadata": {}, "spec": {"externalIPs": ["fd00::1"]}});
-        assert_eq!(at(external), address("fd00::1"));
-        assert_eq!(at(json!({"metadata": {}})), Gateway::Unknown);
-    }
 
     #[test]
     fn a_config_map_that_is_no_map_is_named() {

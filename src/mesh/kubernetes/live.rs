@@ -13,12 +13,14 @@ use kube::api::{ListParams, PostParams};
 use kube::core::DynamicObject;
 use meshvm_provider_api::labels;
 
+use super::gateways::GatewayService;
 use super::{Foreign, Known, Kubernetes, KubernetesError, attempt, kinds, pages, together};
 use crate::mesh::{MACHINE_LABEL, MeshError, ObjectRef};
 
-/// The label of a namespace with the network that its workloads are in
+/// The label of the control plane's namespace with the network that the cluster is in, and of a
+/// gateway's Service with the one that it leads into
 /// (<https://istio.io/latest/docs/reference/config/labels/>).
-const NETWORK: &str = "topology.istio.io/network";
+pub(super) const NETWORK: &str = "topology.istio.io/network";
 
 /// What a cluster has in the namespaces of a stack.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +31,10 @@ pub struct Live {
     pub to_make: BTreeSet<String>,
     /// What this user may do in all of these; without those of which the cluster does not tell.
     pub rules: BTreeMap<String, Vec<Rule>>,
-    /// Whether the control plane's namespace says which network it is in.
-    pub network_is_labelled: bool,
+    /// The network that the control plane's namespace says the cluster is in.
+    pub network: Option<String>,
+    /// What leads into networks, wherever it is.
+    pub gateways: Vec<GatewayService>,
 }
 
 /// What a namespace has.
@@ -112,13 +116,16 @@ impl Kubernetes {
         let to_make: BTreeSet<String> = to_come.map(str::to_owned).collect();
         let names = known.keys().chain(&to_make);
         let rules = self.rules_in(&names.map(String::as_str).collect()).await?;
-        let control_plane = self.namespace(istio).await?;
+        let (control_plane, gateways) =
+            futures::try_join!(self.namespace(istio), self.network_gateways())?;
         let labels = control_plane.and_then(|namespace| namespace.metadata.labels);
+        let network = labels.and_then(|mut labels| labels.remove(NETWORK));
         Ok(Live {
             namespaces: known,
             to_make,
             rules,
-            network_is_labelled: labels.is_some_and(|labels| labels.contains_key(NETWORK)),
+            network: network.filter(|name| !name.is_empty()),
+            gateways,
         })
     }
 

@@ -61,6 +61,51 @@ async fn a_mesh_that_says_nothing_of_itself_has_the_names_of_istios_defaults() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_that_do_not_fit_together_are_told() {
+    let ground = Ground::new().await;
+    let codes = async |file: &str| {
+        let sandbox = Sandbox::with(file);
+        let line = "validate --online --format json";
+        let ran = run(&ground, &sandbox, line).await.exits(0).json();
+        let found = ran["warnings"].as_array().unwrap().clone();
+        let codes = found.into_iter().map(|found| found["code"].to_string());
+        let mut of_networks: Vec<String> = codes.filter(|code| code.contains("MV2")).collect();
+        of_networks.sort();
+        of_networks.join(" ")
+    };
+    assert_eq!(codes(FILE).await, "");
+    let without = FILE.replace(", network: vms", "");
+    assert_eq!(codes(&without).await, r#""MV210""#);
+
+    let services = ground.api("v1", "Service", Some("istio-system"));
+    let label =
+        |value: Value| json!({"metadata": {"labels": {"topology.istio.io/network": value}}});
+    let ports = |port: u16| json!({"spec": {"ports": [{"name": "a", "port": port}]}});
+    let gateway = "istio-eastwestgateway";
+    edit(&services, gateway, ports(15012)).await;
+    assert_eq!(codes(FILE).await, r#""MV208""#);
+    edit(&services, gateway, label(json!("other"))).await;
+    assert_eq!(codes(FILE).await, r#""MV209""#);
+    let namespaces = ground.api("v1", "Namespace", None);
+    edit(&namespaces, "istio-system", label(Value::Null)).await;
+    assert_eq!(codes(FILE).await, r#""MV205" "MV209""#);
+
+    // By this one nobody could come in at all.
+    edit(&services, gateway, ports(443)).await;
+    let refused = run(&ground, &Sandbox::with(FILE), "apply -y")
+        .await
+        .exits(1);
+    let refused = refused.stderr;
+    for told in [
+        "error[MV208]",
+        "at port 15012",
+        "istio-system/istio-eastwestgateway",
+    ] {
+        assert!(refused.contains(told), "{told}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_that_is_gone_is_told_as_gone() {
     let ground = Ground::new().await;
     let sandbox = Sandbox::with(&FILE.replace("namespace: vm\n", "namespace: gone\n"));

@@ -3,6 +3,7 @@
 //! Everything is found at once, each thing with a code, its place in the file, why it matters and
 //! what to do. What the file alone can tell is found when it is read, and not here.
 
+mod networks;
 mod rights;
 pub mod sarif;
 #[cfg(test)]
@@ -14,35 +15,48 @@ use meshvm_provider_api::labels;
 
 use crate::desired::Desired;
 use crate::diag::{Code, Diagnostic};
-use crate::mesh::kubernetes::{Foreign, Live, LiveEntry, LiveNamespace, MeshRead, Rule};
-use crate::mesh::{ObjectRef, objects};
+use crate::mesh::ObjectRef;
+use crate::mesh::kubernetes::{Foreign, Live, LiveEntry, LiveNamespace, MeshRead};
+use crate::mesh::objects::{self, Side};
 use crate::spec::model::{Membership, Mesh};
 use crate::spec::{Fleet, FleetSpec};
 
+pub use rights::{Kinds, Rights, wanted};
+
 /// Checks a fleet file against what was read of its mesh.
-pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live, intent: Intent) -> Vec<Diagnostic> {
+pub fn check(spec: &FleetSpec, read: &MeshRead, live: &Live) -> Vec<Diagnostic> {
     let mut checker = Checker {
         spec,
         found: Vec::new(),
     };
-    checker.mesh(read);
+    checker.found.extend(skew(spec, read));
     for fleet in spec.fleets.values() {
         let name = fleet.name.as_str();
         if let Some(membership) = &fleet.body.membership {
-            checker.membership(fleet, membership, read, live);
+            checker.membership(fleet, membership, live);
         } else if let Some(external) = &fleet.body.external {
             let path = ["fleets", name, "external", "namespace"];
             checker.namespace(&path, external.namespace.as_str(), live);
         }
     }
+    checker.networks(read, live);
     checker.addresses(live);
-    let told = live.namespaces.iter();
-    let told = told.filter_map(|(name, namespace)| Some((name, namespace.rules.as_ref()?)));
-    for mut lacking in rights(told, intent) {
-        lacking.place = spec.place(&["mesh", "kubernetes"]);
-        checker.found.push(lacking);
-    }
     checker.found
+}
+
+/// Returns what the fleets of a file are to the mesh, by name.
+pub fn sides(spec: &FleetSpec) -> impl Iterator<Item = (&str, Side<'_>)> {
+    spec.fleets.values().filter_map(|fleet| {
+        let side = match (&fleet.body.membership, &fleet.body.external) {
+            (Some(membership), _) => Side::Member {
+                membership,
+                reports: false,
+            },
+            (None, Some(external)) => Side::External(external),
+            (None, None) => return None,
+        };
+        Some((fleet.name.as_str(), side))
+    })
 }
 
 /// Returns whether versions are supported together: the control plane may be one minor version
@@ -63,9 +77,35 @@ fn fit(sidecar: &str, control_plane: &str) -> bool {
     }
 }
 
+/// Checks a fleet file against what was read of its mesh, where nothing more is asked.
+pub fn at_a_glance(spec: &FleetSpec, read: &MeshRead) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = skew(spec, read).into_iter().collect();
+    for fleet in spec.fleets.values() {
+        let namespace = fleet.body.membership.as_ref().map(|m| m.namespace.as_str());
+        if let Some(namespace) = namespace.filter(|namespace| read.absent.contains(*namespace)) {
+            let path = ["fleets", fleet.name.as_str(), "membership", "namespace"];
+            found.push(no_namespace(spec, &path, namespace));
+        }
+    }
+    found
+}
+
+/// Returns that a namespace does not exist; `path` is that of the field that names it.
+fn no_namespace(spec: &FleetSpec, path: &[&str], namespace: &str) -> Diagnostic {
+    let text = format!("the namespace `{namespace}` does not exist");
+    let hint = format!(
+        "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
+    );
+    let found = Diagnostic::error(Code::NoNamespace, text).with_hint(hint);
+    let of = path.get(1).unwrap_or(&"the mesh");
+    let mut found = found.about(format!("`{namespace}` of {of}"));
+    found.place = spec.place(path);
+    found
+}
+
 /// Returns that machines' sidecars are of another version than the control plane; `None` where they
 /// fit.
-pub fn skew(spec: &FleetSpec, read: &MeshRead) -> Option<Diagnostic> {
+fn skew(spec: &FleetSpec, read: &MeshRead) -> Option<Diagnostic> {
     let sidecar = spec.sidecar.as_ref()?.version.as_str();
     let control_plane = read.version.as_deref()?;
     if fit(sidecar, control_plane) {
@@ -91,21 +131,6 @@ impl Checker<'_> {
         self.found.push(diagnostic);
     }
 
-    fn mesh(&mut self, read: &MeshRead) {
-        if read.facts.cluster_id.is_empty() {
-            let text = "the cluster does not say what its name in the mesh is";
-            let hint = "set `mesh.kubernetes.clusterId`, as `Kubernetes`, to what istiod has as \
-                        CLUSTER_ID";
-            let path = ["mesh", "kubernetes"];
-            self.add(
-                Diagnostic::error(Code::NoClusterId, text),
-                &path,
-                hint.to_owned(),
-            );
-        }
-        self.found.extend(skew(self.spec, read));
-    }
-
     fn namespace<'l>(
         &mut self,
         path: &[&str],
@@ -119,12 +144,7 @@ impl Checker<'_> {
         };
         let about = || format!("`{namespace}` of {}", path.get(1).unwrap_or(&"the mesh"));
         if found.is_none() && !is_made {
-            let text = format!("the namespace `{namespace}` does not exist");
-            let hint = format!(
-                "`kubectl create namespace {namespace}`, or set `mesh.kubernetes.createNamespaces`"
-            );
-            let found = Diagnostic::error(Code::NoNamespace, text).about(about());
-            self.add(found, path, hint);
+            self.found.push(no_namespace(self.spec, path, namespace));
         }
         if found.is_some_and(|found| found.is_ending) {
             let text = format!("the namespace `{namespace}` is being deleted");
@@ -138,27 +158,12 @@ impl Checker<'_> {
         found
     }
 
-    fn membership(&mut self, fleet: &Fleet, membership: &Membership, read: &MeshRead, live: &Live) {
+    fn membership(&mut self, fleet: &Fleet, membership: &Membership, live: &Live) {
         let name = fleet.name.as_str();
         let path = ["fleets", name, "membership", "namespace"];
         let Some(namespace) = self.namespace(&path, membership.namespace.as_str(), live) else {
             return;
         };
-        let network = membership.network.as_deref();
-        if network.is_some_and(|network| read.network.as_deref() != Some(network))
-            && read.network.is_none()
-            && !live.network_is_labelled
-        {
-            let text = "the machines' network is not the cluster's, which has no name";
-            let hint = format!(
-                "label the control plane's namespace: `kubectl label namespace {} \
-                 topology.istio.io/network=NAME`, and set `global.network` to the same",
-                read.facts.revision.namespace
-            );
-            let path = ["fleets", name, "membership", "network"];
-            let found = Diagnostic::warning(Code::NoNetwork, text).about(name);
-            self.add(found, &path, hint);
-        }
         self.ports(name, membership, namespace);
     }
 
@@ -282,24 +287,4 @@ pub enum Intent {
     Delete,
     /// Delete objects, and what tokens are bound to.
     DeleteAndRevoke,
-}
-
-/// Finds what is done for an intent, and this user may not do.
-pub fn rights<'a>(
-    rules: impl IntoIterator<Item = (&'a String, &'a Vec<Rule>)>,
-    intent: Intent,
-) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for (name, rules) in rules {
-        let lacking = rights::lacking(rules, intent);
-        if !lacking.is_empty() {
-            let text = format!(
-                "this user may not, in the namespace `{name}`: {}",
-                lacking.join(", ")
-            );
-            let diagnostic = Diagnostic::error(Code::NotAllowed, text);
-            found.push(diagnostic.with_hint("grant the role in docs/rbac.md"));
-        }
-    }
-    found
 }

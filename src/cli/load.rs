@@ -90,7 +90,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             };
             found.into_iter().map(weaken).collect()
         }
-        (Ask::Mesh | Ask::Status, Some(read)) => preflight::skew(&spec, read).into_iter().collect(),
+        (Ask::Mesh | Ask::Status, Some(read)) => preflight::at_a_glance(&spec, read),
         (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
     found.extend(unread.clone());
@@ -111,7 +111,8 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             found.extend(check_tokens(&spec, &desired, &kinds));
             Some(desired)
         }
-        Err(problems) => {
+        Err(mut problems) => {
+            problems.retain(|problem| !follows(problem, &found));
             found.extend(problems);
             None
         }
@@ -136,7 +137,16 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     })
 }
 
-/// Checks that every cloud takes the user-data that it would get.
+/// Returns whether a problem has its reason among those that were found: in a namespace that is not
+/// there nobody could have left a certificate.
+fn follows(problem: &Diagnostic, found: &[Diagnostic]) -> bool {
+    let is_reason = |other: &Diagnostic| {
+        matches!(other.code, Code::NoNamespace | Code::NamespaceEnds)
+            && other.place == problem.place
+    };
+    problem.code == Code::NoRootCert && found.iter().any(is_reason)
+}
+
 /// Returns whose user-data is more than their cloud takes.
 fn check_sizes(spec: &FleetSpec, desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
     let too_large = |(name, fleet): (&String, &DesiredFleet)| {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use super::{CliError, Exit};
 use meshvm_provider_api::labels::Hash;
+use secrecy::SecretString;
 
 use crate::desired::{Desired, Tokens};
 use crate::diag::{Code, Diagnostic};
 use crate::istio::Facts;
 use crate::mesh::kubernetes::{Calls, MeshRead, Overridden};
 use crate::mesh::{
-    Backend, Cluster, Kubernetes, KubernetesError, Logins, MeshError, ObjectRef, Target, objects,
+    Backend, Cluster, Kubernetes, KubernetesError, Logins, MeshError, ObjectRef, Proxies, Target,
+    objects,
 };
 use crate::plan::{Context, MeshReading, Plan};
-use crate::preflight::{self, Intent};
+use crate::preflight::{self, Intent, Kinds, Rights};
 use crate::show;
 use crate::spec::FleetSpec;
 use crate::spec::model::{KubernetesMesh, Mesh};
@@ -89,8 +91,19 @@ fn logins(calls: &Calls) -> Logins {
             .into_iter()
             .collect(),
     };
+    // An empty one is none, and hides none (<https://pkg.go.dev/golang.org/x/net/http/httpproxy>).
+    let either = |upper: &str, lower: &str| {
+        let value = set(upper).or_else(|| set(lower))?;
+        Some(value.to_string_lossy().into_owned())
+    };
+    let proxies = Proxies {
+        https: either("HTTPS_PROXY", "https_proxy").map(SecretString::from),
+        http: either("HTTP_PROXY", "http_proxy").map(SecretString::from),
+        excluded: either("NO_PROXY", "no_proxy").unwrap_or_default(),
+    };
     Logins {
         kubeconfigs,
+        proxies,
         force_conflicts: false,
         calls: calls.clone(),
     }
@@ -143,11 +156,37 @@ pub async fn preflight(
     let istio = read.facts.revision.namespace.as_str();
     let live = named.cluster.look_round(istio, &namespaces(spec)).await;
     let live = live.map_err(|error| unread(spec, &error))?;
-    let intent = match applies {
-        true => intent(false, Tokens::of(spec)),
-        false => Intent::Look,
+    let mut found = preflight::check(spec, read, &live);
+    let rights = Rights {
+        rules: &live.rules,
+        to_make: &live.to_make,
+        wanted: &preflight::wanted(preflight::sides(spec)),
+        intent: match applies {
+            true => intent(false, Tokens::of(spec)),
+            false => Intent::Look,
+        },
     };
-    Ok(preflight::check(spec, read, &live, intent))
+    let lacking = lacking(&named.cluster, spec.stack.as_str(), &rights).await;
+    for mut lacking in lacking.map_err(|error| unread(spec, &error))? {
+        lacking.place = spec.place(&["mesh", "kubernetes"]);
+        found.push(lacking);
+    }
+    Ok(found)
+}
+
+/// Finds what this user may not do; of kinds that are not in the file, only where the stack still has
+/// some, which are looked for only where it matters.
+async fn lacking(
+    cluster: &Kubernetes,
+    stack: &str,
+    rights: &Rights<'_>,
+) -> Result<Vec<Diagnostic>, KubernetesError> {
+    let doubted = rights.in_doubt();
+    let own = match doubted.is_empty() {
+        true => Kinds::new(),
+        false => cluster.kinds_of(stack, &doubted).await?,
+    };
+    Ok(rights.lacking(&own))
 }
 
 /// Warns that the mesh of a fleet file was not read, where that is no reason to stop.
@@ -275,7 +314,23 @@ pub async fn may(
     let cluster = Kubernetes::new(cluster.clone(), logins(calls));
     let rules = cluster.rules_in(&namespaces).await;
     let rules = rules.map_err(|error| failed(&error))?;
-    let found = preflight::rights(&rules, intent(destroys, desired.tokens));
+    let to_make = match destroys {
+        true => BTreeSet::new(),
+        false => {
+            let absent = cluster.absent_namespaces(&namespaces).await;
+            absent.map_err(|error| failed(&error))?
+        }
+    };
+    let sides = desired.fleets.iter();
+    let sides = sides.filter_map(|(fleet, desired)| Some((fleet.as_str(), desired.side()?)));
+    let rights = Rights {
+        rules: &rules,
+        to_make: &to_make.into_iter().map(str::to_owned).collect(),
+        wanted: &preflight::wanted(sides),
+        intent: intent(destroys, desired.tokens),
+    };
+    let found = lacking(&cluster, &desired.stack, &rights).await;
+    let found = found.map_err(|error| failed(&error))?;
     match found.is_empty() {
         true => Ok(()),
         false => Err(CliError::input(found)),

@@ -91,6 +91,12 @@ fn problem(spec: &FleetSpec, fleet: &str, error: &FilesError) -> Diagnostic {
             "install the east-west gateway, or set `mesh.kubernetes.eastWest.address`, or \
              `privateDns: true` where the machines' DNS knows the control plane",
         ),
+        FilesError::NoClusterId => (
+            Code::NoClusterId,
+            &["mesh", "kubernetes"],
+            "set `mesh.kubernetes.clusterId` to what istiod has as CLUSTER_ID; by default it is \
+             `Kubernetes`",
+        ),
         FilesError::Annotation { .. } => (
             Code::Value,
             &["fleets", fleet, "membership", "annotations"],

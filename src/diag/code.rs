@@ -43,12 +43,19 @@ pub enum Code {
     NoGateway,
     /// The control plane is not known by a certificate in the namespace.
     NoRootCert,
-    /// The machines' network is not the cluster's, and the cluster does not say which is its own.
+    /// The machines' network is not the cluster's, and the cluster does not say which is its own, or
+    /// says two.
     NoNetwork,
     /// The sidecar and the control plane are of versions that are not tested together.
     VersionSkew,
     /// There is no control plane of the revision.
     NoControlPlane,
+    /// A gateway lacks a port that machines call.
+    GatewayPort,
+    /// Nothing leads from the machines' network into the cluster's.
+    NoNetworkGateway,
+    /// The cluster's network has a name, and the machines are in none.
+    NetworkUnsaid,
     /// A Service would drop the machines, for want of a port.
     PortLost,
     /// Two entries have one address.
@@ -75,7 +82,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::Syntax,
         Self::Shape,
         Self::Value,
@@ -95,6 +102,9 @@ impl Code {
         Self::NoNetwork,
         Self::VersionSkew,
         Self::NoControlPlane,
+        Self::GatewayPort,
+        Self::NoNetworkGateway,
+        Self::NetworkUnsaid,
         Self::PortLost,
         Self::SameAddress,
         Self::SharedAccount,
@@ -130,6 +140,9 @@ impl Code {
             Self::NoNetwork => "MV205",
             Self::VersionSkew => "MV206",
             Self::NoControlPlane => "MV207",
+            Self::GatewayPort => "MV208",
+            Self::NoNetworkGateway => "MV209",
+            Self::NetworkUnsaid => "MV210",
             Self::PortLost => "MV301",
             Self::SameAddress => "MV302",
             Self::SharedAccount => "MV303",
@@ -173,12 +186,21 @@ impl Code {
             Self::Overridden => "machines take the file's word, and the control plane its own",
             Self::NoGateway | Self::NoRootCert => "the sidecar could not start",
             Self::NoNetwork => {
-                "the mesh takes the machines to be in the cluster's network, and calls them there"
+                "the mesh cannot tell the machines' network from the cluster's, and calls go to where \
+                 nobody is"
             }
             Self::VersionSkew => {
                 "Istio supports sidecars as new as the control plane, or one minor version older"
             }
             Self::NoControlPlane => "nobody would let the machines in",
+            Self::GatewayPort => "the gateway would refuse the machines' connections",
+            Self::NoNetworkGateway => {
+                "machines would call the cluster's workloads at addresses of the cluster's own network"
+            }
+            Self::NetworkUnsaid => {
+                "the mesh takes the machines to be in the cluster's network, and them to reach every \
+                 network directly"
+            }
             Self::PortLost => "the mesh leaves an endpoint out whose named port it does not know",
             Self::SameAddress => "the mesh knows an endpoint by its address: one hides the other",
             Self::SharedAccount => "whoever is let in by one of them is let in by the other",

@@ -8,7 +8,8 @@
 //! 1. The same inputs give the same bytes.
 //! 2. With every improvement off, the files are istioctl's. Where istioctl's would be read as
 //!    something else than what was meant, they are not: see [`go_yaml`] and [`cluster_env`]. Nor
-//!    are they where the mesh captures DNS queries and the fleet file says not to.
+//!    are they where the mesh captures DNS queries and the fleet file says not to, or where the
+//!    mesh leaves the cluster's name to its default: istioctl writes an empty one.
 //! 3. What differs from machine to machine is in none of the files: see [`machine_env`].
 
 pub mod cluster_env;
@@ -37,7 +38,7 @@ pub const CONTROL_PLANE_PORT: u16 = 15012;
 pub struct Facts {
     /// The control plane.
     pub revision: Revision,
-    /// The cluster's name in the mesh.
+    /// The cluster's name in the mesh; empty when nobody knows it.
     pub cluster_id: String,
     /// The trust domain of identities; empty when the mesh leaves it at its default.
     pub trust_domain: String,
@@ -126,6 +127,9 @@ pub enum FilesError {
         "nobody knows where machines reach the control plane: the east-west gateway has no address"
     )]
     NoGateway,
+    /// Nobody would know whom to ask about the machines' tokens.
+    #[error("the cluster does not say what its name in the mesh is")]
+    NoClusterId,
     /// An annotation does not hold what it should.
     #[error("the annotation proxy.istio.io/config is no YAML map: {reason}")]
     Annotation {
@@ -144,6 +148,9 @@ pub fn files(
     improvements: &Improvements,
     token: bool,
 ) -> Result<IstioFiles, FilesError> {
+    if facts.cluster_id.is_empty() {
+        return Err(FilesError::NoClusterId);
+    }
     let config = proxy_config::proxy_config(facts, workload)?;
     let root_cert = facts
         .root_certs

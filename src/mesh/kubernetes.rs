@@ -20,6 +20,7 @@ mod connect;
 mod error;
 mod facts;
 mod fields;
+mod gateways;
 mod kinds;
 mod kubeconfig;
 mod later;
@@ -31,6 +32,7 @@ mod meter;
 mod namespaces;
 mod owner;
 mod ports;
+mod proxy;
 mod token;
 mod write;
 
@@ -58,10 +60,12 @@ use calls::{PAGE, attempt, each, pages, together};
 pub use error::{KubernetesError, Refusal};
 pub use facts::{MeshRead, Overridden};
 pub use fields::{MANAGER, comparable};
+pub use gateways::GatewayService;
 pub use live::{Live, LiveEntry, LiveNamespace, LiveService, Rule};
 pub use login::{KubeconfigFault, LoginFault};
 pub use managers::{HeldField, additions, conflicts};
 pub use meter::{CallMetrics, Calls};
+pub use proxy::Proxies;
 
 /// Above so many objects of one kind and namespace, listing them costs less than asking for each.
 const FEW: usize = 10;
@@ -93,6 +97,8 @@ impl fmt::Display for Cluster {
 pub struct Logins {
     /// The user's usual kubeconfigs, in the order in which they are merged.
     pub kubeconfigs: Vec<PathBuf>,
+    /// The proxies that lead to clusters whose kubeconfig names none.
+    pub proxies: Proxies,
     /// Whether fields that others set are taken.
     pub force_conflicts: bool,
     /// Counts what clusters are asked.

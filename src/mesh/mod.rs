@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-pub use kubernetes::{Cluster, HeldField, Kubernetes, KubernetesError, Logins};
+pub use kubernetes::{Cluster, HeldField, Kubernetes, KubernetesError, Logins, Proxies};
 pub use manifests::Manifests;
 pub use state::{Group, Members, MeshState, Registered};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use meshvm_provider_sim::SimKind;
 
 use super::*;
-use crate::mesh::kubernetes::{LiveService, Rule};
+use crate::mesh::kubernetes::{GatewayService, LiveService, Rule};
 use crate::spec::{Inputs, Source, parse};
 
 const FILE: &str = "\
@@ -26,10 +26,14 @@ sidecar: {version: 1.30.3, packages: [{format: deb, arch: amd64, url: \"https://
 ";
 
 fn spec() -> FleetSpec {
+    spec_of(FILE)
+}
+
+fn spec_of(text: &str) -> FleetSpec {
     let inputs = Inputs {
         files: vec![Source {
             name: "f".to_owned(),
-            text: FILE.to_owned(),
+            text: text.to_owned(),
         }],
         base_dir: Path::new("/").to_owned(),
         ..Inputs::default()
@@ -38,24 +42,41 @@ fn spec() -> FleetSpec {
 }
 
 fn read() -> MeshRead {
-    let mut read = MeshRead {
+    MeshRead {
         network: Some("cluster".to_owned()),
         ..MeshRead::default()
-    };
-    read.facts.cluster_id = "mine".to_owned();
-    read
+    }
 }
 
 fn live(namespace: LiveNamespace) -> Live {
     Live {
         namespaces: BTreeMap::from([("vm".to_owned(), namespace)]),
-        network_is_labelled: false,
+        ..empty()
+    }
+}
+
+/// A cluster without namespaces, whose network is in order.
+fn empty() -> Live {
+    Live {
+        network: Some("cluster".to_owned()),
+        gateways: vec![gateway(Some("cluster"), &[15012, 15443])],
+        ..Live::default()
+    }
+}
+
+fn gateway(network: Option<&str>, ports: &[u16]) -> GatewayService {
+    GatewayService {
+        namespace: "istio-system".to_owned(),
+        name: "east-west".to_owned(),
+        network: network.map(str::to_owned),
+        port: 15443,
+        ports: ports.iter().copied().collect(),
     }
 }
 
 /// Returns what is found as `CODE LINE SEVERITY`.
 fn found(read: &MeshRead, live: &Live) -> Vec<String> {
-    check(&spec(), read, live, Intent::WriteAndToken)
+    check(&spec(), read, live)
         .iter()
         .map(|found| {
             let code = found.code;
@@ -83,7 +104,7 @@ fn versions_that_are_not_supported_together_are_told() {
         ..read()
     };
     let skewed = |read: &MeshRead| {
-        let codes = check(&spec(), read, &Live::default(), Intent::WriteAndToken);
+        let codes = check(&spec(), read, &Live::default());
         codes.iter().any(|d| d.code == Code::VersionSkew)
     };
     for version in ["1.30.0", "1.31.2-distroless", "latest", "2"] {
@@ -108,17 +129,99 @@ fn nothing_is_found_where_nothing_is_wrong() {
 }
 
 #[test]
-fn the_mesh() {
-    let mut read = read();
-    read.facts.cluster_id.clear();
-    read.network = None;
-    let found = found(&read, &live(LiveNamespace::default()));
-    assert_eq!(found, ["MV201 3 Error", "MV205 12 Warning"]);
+fn networks_of_the_cluster() {
+    let of = |installed: Option<&str>, labelled: Option<&str>| {
+        let read = MeshRead {
+            network: installed.map(str::to_owned),
+            ..read()
+        };
+        let live = Live {
+            network: labelled.map(str::to_owned),
+            ..live(LiveNamespace::default())
+        };
+        found(&read, &live)
+    };
+    assert_eq!(of(None, None), ["MV205 12 Warning"]);
+    assert_eq!(of(Some("cluster"), None), ["MV205 3 Warning"]);
+    assert_eq!(of(None, Some("cluster")), ["MV205 3 Warning"]);
+    assert_eq!(of(Some("cluster"), Some("other")), ["MV205 3 Warning"]);
+    // The machines are in it, so nobody needs the label, or a gateway.
+    let near = Live {
+        network: None,
+        gateways: Vec::new(),
+        ..live(LiveNamespace::default())
+    };
+    let read = MeshRead {
+        network: Some("vms".to_owned()),
+        ..read()
+    };
+    assert_eq!(found(&read, &near), [""; 0]);
+}
+
+#[test]
+fn gateways_between_networks() {
+    let of = |gateways: Vec<GatewayService>, read: &MeshRead| {
+        let live = Live {
+            gateways,
+            ..live(LiveNamespace::default())
+        };
+        found(read, &live)
+    };
+    assert_eq!(of(Vec::new(), &read()), ["MV209 3 Warning"]);
+    let other = gateway(Some("other"), &[15443]);
+    assert_eq!(of(vec![other], &read()), ["MV209 3 Warning"]);
+    let without = gateway(Some("cluster"), &[15012]);
+    assert_eq!(of(vec![without.clone()], &read()), ["MV208 3 Warning"]);
+    let elsewhere = GatewayService {
+        port: 15012,
+        ..without
+    };
+    assert_eq!(of(vec![elsewhere], &read()), [""; 0]);
+    // The mesh's own settings name one.
+    let named = MeshRead {
+        with_gateways: ["cluster".to_owned()].into(),
+        ..read()
+    };
+    assert_eq!(of(Vec::new(), &named), [""; 0]);
+}
+
+#[test]
+fn the_gateway_before_the_control_plane() {
+    let of = |gateway: GatewayService, discovery: &str| {
+        let mut read = MeshRead {
+            east_west: Some(gateway),
+            ..read()
+        };
+        let address = serde_json::json!({ "discoveryAddress": discovery });
+        read.facts.default_config = address.as_object().unwrap().clone();
+        found(&read, &live(LiveNamespace::default()))
+    };
+    let usual = "istiod.istio-system.svc:15012";
+    assert_eq!(of(gateway(None, &[15012]), usual), [""; 0]);
+    assert_eq!(of(gateway(None, &[443]), usual), ["MV208 3 Error"]);
+    assert_eq!(of(gateway(None, &[443]), ""), ["MV208 3 Error"]);
+    assert_eq!(of(gateway(None, &[443]), "istiod.example:443"), [""; 0]);
+}
+
+#[test]
+fn machines_without_a_network() {
+    let text = FILE
+        .replace("clusterId: mine, network: vms", "clusterId: mine")
+        .replace("      network: vms\n", "");
+    let named = check(&spec_of(&text), &read(), &live(LiveNamespace::default()));
+    let codes: Vec<&str> = named.iter().map(|found| found.code.as_str()).collect();
+    assert_eq!(codes, ["MV210"]);
+    let (nameless, bare) = (MeshRead::default(), Live::default());
+    let live = Live {
+        namespaces: live(LiveNamespace::default()).namespaces,
+        ..bare
+    };
+    assert_eq!(check(&spec_of(&text), &nameless, &live), []);
 }
 
 #[test]
 fn a_namespace_that_is_not_there() {
-    assert_eq!(found(&read(), &Live::default()), ["MV101 8 Error"]);
+    assert_eq!(found(&read(), &empty()), ["MV101 8 Error"]);
 }
 
 #[test]
@@ -166,29 +269,38 @@ fn entries_with_one_address() {
     assert_eq!(found(&read(), &live(namespace)), ["MV302 4 Warning"]);
 }
 
-#[test]
-fn rights() {
+/// Returns what is lacking in a namespace for the file of these tests, or for a stack that still has
+/// `own` there, in words.
+fn lacking(rules: &[Rule], intent: Intent, is_made: bool, own: &[&str]) -> Option<String> {
+    let name = "vm".to_owned();
+    let spec = spec();
+    let rights = Rights {
+        rules: &BTreeMap::from([(name.clone(), rules.to_vec())]),
+        to_make: &is_made.then(|| name.clone()).into_iter().collect(),
+        wanted: &wanted(sides(&spec)),
+        intent,
+    };
+    let own = own.iter().map(|kind| (*kind).to_owned()).collect();
+    let found = rights.lacking(&Kinds::from([(name, own)]));
+    assert!(found.iter().all(|found| found.code == Code::NotAllowed));
+    found.into_iter().map(|found| found.summary).next()
+}
+
+fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Rule {
     let owned = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
-    let rule = |verbs: &[&str], groups: &[&str], resources: &[&str]| Rule {
+    Rule {
         verbs: owned(verbs),
         groups: owned(groups),
         resources: owned(resources),
         names: Vec::new(),
-    };
-    let may = |rules: Vec<Rule>| {
-        let namespace = LiveNamespace {
-            rules: Some(rules),
-            ..LiveNamespace::default()
-        };
-        check(&spec(), &read(), &live(namespace), Intent::WriteAndToken)
-    };
-    let lacking = |rules: Vec<Rule>, intent| {
-        let name = "vm".to_owned();
-        let found = super::rights([(&name, &rules)], intent);
-        found.into_iter().map(|found| found.summary).next()
-    };
-    assert_eq!(may(vec![rule(&["*"], &["*"], &["*"])]), []);
-    let most = vec![
+    }
+}
+
+#[test]
+fn rights_that_are_lacking() {
+    let all = [rule(&["*"], &["*"], &["*"])];
+    assert_eq!(lacking(&all, Intent::WriteAndToken, true, &[]), None);
+    let most = [
         rule(&["*"], &["networking.istio.io"], &["*"]),
         rule(
             &["get", "list", "create", "patch", "delete"],
@@ -197,22 +309,45 @@ fn rights() {
         ),
         rule(&["create"], &[""], &["secrets"]),
     ];
-    let found = may(most.clone());
     assert_eq!(
-        found[0].summary,
+        lacking(&most, Intent::WriteAndToken, false, &[]).unwrap(),
         "this user may not, in the namespace `vm`: create serviceaccounts/token, delete secrets"
     );
-    assert_eq!(lacking(most.clone(), Intent::Delete), None);
+    assert_eq!(lacking(&most, Intent::Delete, false, &[]), None);
     assert_eq!(
-        lacking(most, Intent::DeleteAndRevoke).unwrap(),
+        lacking(&most, Intent::DeleteAndRevoke, false, &[]).unwrap(),
         "this user may not, in the namespace `vm`: delete secrets"
     );
-    assert_eq!(lacking(Vec::new(), Intent::Look), None);
+    assert_eq!(
+        lacking(&most, Intent::Write, true, &[]).unwrap(),
+        "this user may not, in the namespace `vm`: create namespaces"
+    );
+    assert_eq!(lacking(&[], Intent::Look, true, &["Service"]), None);
+}
+
+#[test]
+fn rights_for_kinds_that_nobody_has_are_not_wanted() {
+    let used = [
+        rule(&["*"], &[""], &["*"]),
+        rule(
+            &["*"],
+            &["networking.istio.io"],
+            &["workloadgroups", "workloadentries"],
+        ),
+        rule(&["get", "list"], &["networking.istio.io"], &["*"]),
+    ];
+    assert_eq!(lacking(&used, Intent::WriteAndToken, false, &[]), None);
+    // What the file had before is deleted, and not written.
+    let before = ["VirtualService"];
+    assert_eq!(
+        lacking(&used, Intent::WriteAndToken, false, &before).unwrap(),
+        "this user may not, in the namespace `vm`: delete virtualservices"
+    );
 }
 
 #[test]
 fn sarif_has_rules_and_lines() {
-    let found = check(&spec(), &read(), &Live::default(), Intent::WriteAndToken);
+    let found = check(&spec(), &read(), &Live::default());
     let log = sarif::sarif(&found, Path::new("/"));
     let run = &log["runs"][0];
     assert_eq!(run["results"][0]["ruleId"], "MV101");

@@ -12,6 +12,7 @@ mod machines;
 mod namespaces;
 mod ports;
 mod program;
+mod reading;
 mod revisions;
 mod tokens;
 mod told;

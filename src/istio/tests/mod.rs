@@ -328,6 +328,9 @@ fn what_keeps_a_machine_out_is_an_error() {
         Err(FilesError::NoRootCert { namespace })
     );
     let mut lacking = facts();
+    lacking.cluster_id.clear();
+    assert_eq!(make(&lacking, &none), Err(FilesError::NoClusterId));
+    let mut lacking = facts();
     lacking.gateway = Gateway::Unknown;
     assert_eq!(make(&lacking, &none), Err(FilesError::NoGateway));
     lacking.gateway = Gateway::PrivateDns;

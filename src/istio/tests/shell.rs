@@ -61,7 +61,7 @@ proptest! {
             .map(|(index, value)| (format!("HOSTILE_{index}"), json!(value)))
             .collect();
         facts.default_config.insert("proxyMetadata".to_owned(), metadata.into());
-        facts.cluster_id.clone_from(&values[0]);
+        facts.cluster_id = format!("c{}", values[0]);
         let none = BTreeMap::new();
         let mut workload = workload(&labels, &none);
         workload.name = &name;

@@ -26,9 +26,13 @@ const QUEUE: usize = 1024;
 /// Makes a client. Sends nothing yet.
 pub(super) async fn connect(cluster: &Cluster, logins: &Logins) -> Result<Client, KubernetesError> {
     let mut config = match kubeconfig::files(cluster, logins) {
-        Some(files) => kubeconfig::read(&files, cluster.context.as_deref()).await?,
+        Some(files) => kubeconfig::read(&files, cluster.context.as_deref(), &logins.proxies)?,
         None if Path::new(POD_TOKEN).exists() => {
-            Config::incluster().map_err(|error| KubernetesError::InCluster(Box::new(error)))?
+            let mut config =
+                Config::incluster().map_err(|error| KubernetesError::InCluster(Box::new(error)))?;
+            let proxy = logins.proxies.leading_to(&config.cluster_url);
+            config.proxy_url = proxy.map_err(KubernetesError::Client)?;
+            config
         }
         None => {
             return Err(KubernetesError::NoConfig {

@@ -7,23 +7,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Map, Value};
 
+use super::gateways::GatewayService;
 use super::{Kubernetes, KubernetesError, attempt, together};
-use crate::istio::{Facts, Gateway, Revision};
+use crate::istio::{Facts, Revision};
 use crate::spec::model::KubernetesMesh;
 
 /// The mesh configuration, and the key of it.
 const MESH: (&str, &str) = ("istio", "mesh");
+/// The key of the mesh's networks beside it
+/// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshNetworks>).
+const NETWORKS: &str = "meshNetworks";
 /// The injector's configuration, and the key of its values.
 const INJECTOR: (&str, &str) = ("istio-sidecar-injector", "values");
 /// Where each namespace has the control plane's certificate, and its key.
 const ROOT_CERT: (&str, &str) = ("istio-ca-root-cert", "root-cert.pem");
-/// The gateway where the file names no other.
-const GATEWAY: &str = "istio-eastwestgateway";
+/// What istiod and its injector take for the cluster's name, and istiod for the trust domain, where
+/// the installation says none (`templates/deployment.yaml` and `files/injection-template.yaml` of
+/// Istio's chart `istiod`;
+/// <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig>).
+const CLUSTER_ID: &str = "Kubernetes";
+const TRUST_DOMAIN: &str = "cluster.local";
 
 /// What was read of a mesh.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,6 +42,12 @@ pub struct MeshRead {
     pub network: Option<String>,
     /// The version of the control plane: the tag of the images that it injects.
     pub version: Option<String>,
+    /// The Service by which machines reach the control plane, where it is one.
+    pub east_west: Option<GatewayService>,
+    /// The networks that the mesh's own settings give a gateway.
+    pub with_gateways: BTreeSet<String>,
+    /// Namespaces of members that do not exist, and that nobody makes.
+    pub absent: BTreeSet<String>,
     /// What the file says otherwise than the cluster.
     pub overridden: Vec<Overridden>,
 }
@@ -73,7 +87,9 @@ impl Kubernetes {
             self.config_map(istio, revision.object(MESH.0)),
             self.config_map(istio, revision.object(INJECTOR.0)),
         )?;
-        let config = config.and_then(|mut data| data.remove(MESH.1));
+        let mut config = config.unwrap_or_default();
+        let mesh_networks = config.remove(NETWORKS);
+        let config = config.remove(MESH.1);
         let Some(config) = config else {
             return Err(KubernetesError::NoControlPlane {
                 config_map: revision.object(MESH.0),
@@ -83,48 +99,52 @@ impl Kubernetes {
         };
         let config = parsed(&config, &revision.object(MESH.0))?;
         let values = match values.and_then(|mut data| data.remove(INJECTOR.1)) {
-            Some(text) => parsed(&text, &revision.object(INJECTOR.0))?,
-            None => Map::new(),
+            Some(text) => Some(parsed(&text, &revision.object(INJECTOR.0))?),
+            None => None,
         };
-        let global = values.get("global").unwrap_or(&Value::Null);
+        let global = values.as_ref().and_then(|values| values.get("global"));
+        let global = global.unwrap_or(&Value::Null);
         let text = |value: &Value| {
             value
                 .as_str()
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
         };
+        // Without the values nobody says whether the name is another than the usual one.
+        let cluster_name = text(&global["multiCluster"]["clusterName"])
+            .or_else(|| values.as_ref().map(|_| CLUSTER_ID.to_owned()));
+        let domain = config.get("trustDomain").and_then(text);
+        let in_effect = domain.as_deref().unwrap_or(TRUST_DOMAIN).to_owned();
         let mut overridden = Vec::new();
-        let mut choose = |field, file: Option<&String>, cluster: Option<String>| {
-            let cluster = cluster.unwrap_or_default();
-            match file {
-                Some(file) if *file != cluster && !cluster.is_empty() => {
-                    overridden.push(Overridden {
-                        field,
-                        file: file.clone(),
-                        cluster,
-                    });
-                    file.clone()
-                }
-                Some(file) => file.clone(),
-                None => cluster,
-            }
+        overridden.extend(differs(
+            "clusterId",
+            mesh.cluster_id.as_ref(),
+            cluster_name.as_ref(),
+        ));
+        overridden.extend(differs(
+            "trustDomain",
+            mesh.trust_domain.as_ref(),
+            Some(&in_effect),
+        ));
+        let cluster_id = mesh.cluster_id.clone().or(cluster_name);
+        // As istioctl, which leaves the default to the sidecar.
+        let trust_domain = mesh.trust_domain.clone().or(domain);
+        let mesh_networks = match mesh_networks {
+            Some(text) => parsed(&text, &revision.object(MESH.0))?,
+            None => Map::new(),
         };
-        let cluster_id = text(&global["multiCluster"]["clusterName"]);
-        let cluster_id = choose("clusterId", mesh.cluster_id.as_ref(), cluster_id);
-        let trust_domain = config.get("trustDomain").and_then(text);
-        let trust_domain = choose("trustDomain", mesh.trust_domain.as_ref(), trust_domain);
         let default_config = match config.get("defaultConfig") {
             Some(Value::Object(map)) => map.clone(),
             _ => Map::new(),
         };
-        let (root_certs, gateway) = futures::try_join!(
+        let ((root_certs, absent), (gateway, east_west)) = futures::try_join!(
             self.all_root_certs(mesh, istio, namespaces),
-            self.gateway(mesh, istio)
+            self.gateway(&mesh.east_west, istio)
         )?;
         Ok(MeshRead {
             facts: Facts {
-                cluster_id,
-                trust_domain,
+                cluster_id: cluster_id.unwrap_or_default(),
+                trust_domain: trust_domain.unwrap_or_default(),
                 default_config,
                 root_certs,
                 gateway,
@@ -132,6 +152,9 @@ impl Kubernetes {
             },
             network: text(&global["network"]),
             version: text(&global["tag"]),
+            east_west,
+            with_gateways: with_gateways(&mesh_networks),
+            absent,
             overridden,
         })
     }
@@ -167,26 +190,33 @@ impl Kubernetes {
         Ok(found.map(|map| map.data.unwrap_or_default()))
     }
 
-    /// Returns the control plane's certificate in each namespace. In one that does not exist nobody
-    /// can be given the right to look; if it is still to be made, it gets the one that all have.
+    /// Returns the control plane's certificate in each namespace, and those that do not exist. In one
+    /// of these nobody can be given the right to look; if it is still to be made, it gets the one
+    /// that all have.
     async fn all_root_certs(
         &self,
         mesh: &KubernetesMesh,
         istio: &str,
         namespaces: &BTreeSet<&str>,
-    ) -> Result<BTreeMap<String, String>, KubernetesError> {
+    ) -> Result<(BTreeMap<String, String>, BTreeSet<String>), KubernetesError> {
         let mut calls = Vec::new();
         for &namespace in namespaces {
             calls.push(self.root_cert_of(namespace).boxed());
         }
         let found = together(calls).await?;
-        let named = namespaces.iter().zip(found);
-        let mut root_certs: BTreeMap<String, String> = named
-            .filter_map(|(&namespace, cert)| Some((namespace.to_owned(), cert?)))
-            .collect();
+        let (mut root_certs, mut absent) = (BTreeMap::new(), BTreeSet::new());
+        for (&namespace, found) in namespaces.iter().zip(found) {
+            match found {
+                Some(Some(cert)) => drop(root_certs.insert(namespace.to_owned(), cert)),
+                Some(None) => {}
+                None => drop(absent.insert(namespace.to_owned())),
+            }
+        }
         let lacks = |namespace: &&str| !root_certs.contains_key(*namespace);
-        if mesh.create_namespaces
-            && namespaces.iter().any(lacks)
+        if !mesh.create_namespaces {
+            return Ok((root_certs, absent));
+        }
+        if namespaces.iter().any(lacks)
             && let Some(cert) = self.root_cert(istio).await?
         {
             for &namespace in namespaces {
@@ -195,11 +225,14 @@ impl Kubernetes {
                     .or_insert_with(|| cert.clone());
             }
         }
-        Ok(root_certs)
+        Ok((root_certs, BTreeSet::new()))
     }
 
-    /// Returns the certificate in a namespace; `None` when there is none, or no namespace.
-    async fn root_cert_of(&self, namespace: &str) -> Result<Option<String>, KubernetesError> {
+    /// Returns the certificate in a namespace, where there is one; `None` when there is no namespace.
+    async fn root_cert_of(
+        &self,
+        namespace: &str,
+    ) -> Result<Option<Option<String>>, KubernetesError> {
         let is_ending = match self.namespace(namespace).await {
             Ok(None) => return Ok(None),
             Ok(Some(found)) => found.metadata.deletion_timestamp.is_some(),
@@ -209,8 +242,8 @@ impl Kubernetes {
         };
         match self.root_cert(namespace).await {
             // The roles of a namespace go before it does, and it is told that it goes.
-            Err(error) if is_ending && error.code() == Some(403) => Ok(None),
-            other => other,
+            Err(error) if is_ending && error.code() == Some(403) => Ok(Some(None)),
+            other => other.map(Some),
         }
     }
 
@@ -218,57 +251,32 @@ impl Kubernetes {
         let data = self.config_map(namespace, ROOT_CERT.0.to_owned()).await?;
         Ok(data.and_then(|mut data| data.remove(ROOT_CERT.1)))
     }
-
-    async fn gateway(
-        &self,
-        mesh: &KubernetesMesh,
-        istio: &str,
-    ) -> Result<Gateway, KubernetesError> {
-        let east_west = &mesh.east_west;
-        if east_west.private_dns {
-            return Ok(Gateway::PrivateDns);
-        }
-        if let Some(address) = &east_west.address {
-            return Ok(address_or_name(address));
-        }
-        let named = east_west.service.as_deref().unwrap_or(GATEWAY);
-        let (name, namespace) = named.split_once('.').unwrap_or((named, istio));
-        let api: Api<Service> = Api::namespaced(self.client().await?.clone(), namespace);
-        let action = format!("read Service {namespace}/{name}");
-        let service = attempt(&action, || api.get_opt(name)).await?;
-        Ok(service.map_or(Gateway::Unknown, |service| gateway_of(&service)))
-    }
 }
 
-/// Returns where a load balancer is: its first address, else its first name, else an external
-/// address.
-fn gateway_of(service: &Service) -> Gateway {
-    let status = service.status.as_ref();
-    let balancer = status.and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
-    let mut places = ingress.into_iter().flatten();
-    let place = places.next();
-    let external = || {
-        service
-            .spec
-            .as_ref()?
-            .external_ips
-            .as_ref()?
-            .first()
-            .cloned()
+/// Returns what the file says of a field, where the cluster says something else.
+fn differs(
+    field: &'static str,
+    file: Option<&String>,
+    cluster: Option<&String>,
+) -> Option<Overridden> {
+    let (file, cluster) = (file?, cluster?);
+    (file != cluster).then(|| Overridden {
+        field,
+        file: file.clone(),
+        cluster: cluster.clone(),
+    })
+}
+
+/// Returns the networks with a gateway, of `MeshNetworks`.
+fn with_gateways(mesh_networks: &Map<String, Value>) -> BTreeSet<String> {
+    let networks = mesh_networks.get("networks").and_then(Value::as_object);
+    let networks = networks.into_iter().flatten();
+    let has_gateway = |network: &Value| {
+        let gateways = network["gateways"].as_array();
+        gateways.is_some_and(|gateways| !gateways.is_empty())
     };
-    let found = place
-        .and_then(|place| place.ip.clone().or_else(|| place.hostname.clone()))
-        .filter(|text| !text.is_empty())
-        .or_else(external);
-    found.map_or(Gateway::Unknown, |text| address_or_name(&text))
-}
-
-fn address_or_name(text: &str) -> Gateway {
-    match text.parse() {
-        Ok(address) => Gateway::Address(address),
-        Err(_) => Gateway::Host(text.to_owned()),
-    }
+    let named = networks.filter(|(_, network)| has_gateway(network));
+    named.map(|(name, _)| name.clone()).collect()
 }
 
 /// Reads the YAML, or JSON, of a ConfigMap.
@@ -287,27 +295,7 @@ fn parsed(text: &str, name: &str) -> Result<Map<String, Value>, KubernetesError>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_gateway_is_where_its_load_balancer_is() {
-        let at = |value: Value| gateway_of(&serde_json::from_value(value).unwrap());
-        let balanced = |ingress: Value| {
-            at(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": ingress}}}))
-        };
-        let address = |text: &str| Gateway::Address(text.parse().unwrap());
-        assert_eq!(balanced(json!([{"ip": "10.0.0.1"}])), address("10.0.0.1"));
-        assert_eq!(
-            balanced(json!([{"hostname": "a.elb.example"}])),
-            Gateway::Host("a.elb.example".to_owned())
-        );
-        assert_eq!(balanced(json!([])), Gateway::Unknown);
-        let external = json!({"metadata": {}, "spec": {"externalIPs": ["fd00::1"]}});
-        assert_eq!(at(external), address("fd00::1"));
-        assert_eq!(at(json!({"metadata": {}})), Gateway::Unknown);
-    }
 
     #[test]
     fn a_config_map_that_is_no_map_is_named() {

@@ -13,20 +13,28 @@ use kube::api::{ListParams, PostParams};
 use kube::core::DynamicObject;
 use meshvm_provider_api::labels;
 
+use super::gateways::GatewayService;
 use super::{Foreign, Known, Kubernetes, KubernetesError, attempt, kinds, pages, together};
 use crate::mesh::{MACHINE_LABEL, MeshError, ObjectRef};
 
-/// The label of a namespace with the network that its workloads are in
+/// The label of the control plane's namespace with the network that the cluster is in, and of a
+/// gateway's Service with the one that it leads into
 /// (<https://istio.io/latest/docs/reference/config/labels/>).
-const NETWORK: &str = "topology.istio.io/network";
+pub(super) const NETWORK: &str = "topology.istio.io/network";
 
 /// What a cluster has in the namespaces of a stack.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
     /// Those of the namespaces that exist.
     pub namespaces: BTreeMap<String, LiveNamespace>,
-    /// Whether the control plane's namespace says which network it is in.
-    pub network_is_labelled: bool,
+    /// Those that do not exist and are made with the first object in them.
+    pub to_make: BTreeSet<String>,
+    /// What this user may do in all of these; without those of which the cluster does not tell.
+    pub rules: BTreeMap<String, Vec<Rule>>,
+    /// The network that the control plane's namespace says the cluster is in.
+    pub network: Option<String>,
+    /// What leads into networks, wherever it is.
+    pub gateways: Vec<GatewayService>,
 }
 
 /// What a namespace has.
@@ -38,8 +46,6 @@ pub struct LiveNamespace {
     pub services: Vec<LiveService>,
     /// Its WorkloadEntries.
     pub entries: Vec<LiveEntry>,
-    /// What this user may do there; `None` when the cluster does not tell.
-    pub rules: Option<Vec<Rule>>,
 }
 
 /// A Service.
@@ -96,14 +102,30 @@ impl Kubernetes {
             calls.push(self.look_at(namespace).boxed());
         }
         let found = together(calls).await?;
-        let named = namespaces.iter().zip(found);
-        let namespaces = named.filter_map(|(&name, found)| Some((name.to_owned(), found?)));
-        let namespaces = namespaces.collect();
-        let control_plane = self.namespace(istio).await?;
+        let (mut known, mut absent) = (BTreeMap::new(), BTreeSet::new());
+        for (&name, found) in namespaces.iter().zip(found) {
+            match found {
+                Some(found) => drop(known.insert(name.to_owned(), found)),
+                None => drop(absent.insert(name)),
+            }
+        }
+        // What is granted everywhere is granted in a namespace to come.
+        let to_come = absent
+            .into_iter()
+            .filter(|_| self.cluster.create_namespaces);
+        let to_make: BTreeSet<String> = to_come.map(str::to_owned).collect();
+        let names = known.keys().chain(&to_make);
+        let rules = self.rules_in(&names.map(String::as_str).collect()).await?;
+        let (control_plane, gateways) =
+            futures::try_join!(self.namespace(istio), self.network_gateways())?;
         let labels = control_plane.and_then(|namespace| namespace.metadata.labels);
+        let network = labels.and_then(|mut labels| labels.remove(NETWORK));
         Ok(Live {
-            namespaces,
-            network_is_labelled: labels.is_some_and(|labels| labels.contains_key(NETWORK)),
+            namespaces: known,
+            to_make,
+            rules,
+            network: network.filter(|name| !name.is_empty()),
+            gateways,
         })
     }
 
@@ -127,6 +149,32 @@ impl Kubernetes {
             .collect())
     }
 
+    /// Returns which of some kinds a stack has objects of, by namespace.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or this user may not look.
+    pub async fn kinds_of(
+        &self,
+        stack: &str,
+        kinds: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, KubernetesError> {
+        let selector = format!("{}={stack}", labels::STACK);
+        let resources: Vec<_> = kinds.iter().filter_map(|kind| kinds::named(kind)).collect();
+        let mut calls = Vec::new();
+        for resource in &resources {
+            calls.push(self.list(resource, &selector).boxed());
+        }
+        let listed = together(calls).await?;
+        let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+        for (resource, objects) in resources.iter().zip(listed) {
+            for namespace in objects.into_iter().filter_map(|o| o.metadata.namespace) {
+                let kinds = found.entry(namespace).or_default();
+                kinds.insert(resource.kind.clone());
+            }
+        }
+        Ok(found)
+    }
+
     /// Returns which of the objects exist and are not the stack's.
     ///
     /// # Errors
@@ -145,16 +193,12 @@ impl Kubernetes {
         let Some(found) = self.namespace(namespace).await? else {
             return Ok(None);
         };
-        let (services, entries, rules) = futures::try_join!(
-            self.services(namespace),
-            self.entries(namespace),
-            self.rules(namespace)
-        )?;
+        let (services, entries) =
+            futures::try_join!(self.services(namespace), self.entries(namespace))?;
         Ok(Some(LiveNamespace {
             is_ending: found.metadata.deletion_timestamp.is_some(),
             services,
             entries,
-            rules,
         }))
     }
 

@@ -127,7 +127,7 @@ pub enum KubeconfigFault {
     #[error("its cluster's `server` is no URL")]
     BadServer,
     /// The proxy is no URL, or of a kind that is not supported.
-    #[error("its `proxy-url`, or HTTPS_PROXY, cannot be used: proxies are not supported")]
+    #[error("its `proxy-url`, or HTTPS_PROXY, is no URL of an http, https or socks5 proxy")]
     Proxy,
     /// A field that should be base64 is not.
     #[error("its `{0}-data` is no base64")]

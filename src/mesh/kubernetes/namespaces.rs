@@ -21,7 +21,10 @@ impl Kubernetes {
     }
 
     /// Returns those that do not exist and are made with the first object in them.
-    pub(super) async fn absent_namespaces<'a>(
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or this user may not look.
+    pub async fn absent_namespaces<'a>(
         &self,
         names: &BTreeSet<&'a str>,
     ) -> Result<BTreeSet<&'a str>, KubernetesError> {

@@ -15,8 +15,10 @@ pub(super) fn rules(maker: &Maker<'_>, service: &str, traffic: &Traffic) -> Vec<
         fault,
         subsets,
     } = traffic;
-    let namespace = maker.side.namespace();
-    let host = format!("{service}.{namespace}.svc.cluster.local");
+    // A short name is one in the rule's own namespace, and in the cluster's domain, whatever that is
+    // (<https://istio.io/latest/docs/reference/config/networking/virtual-service/#Destination>). The
+    // Service is in the same namespace.
+    let host = service;
     let mut objects = Vec::new();
     if !subsets.is_empty() {
         let subsets: Vec<Value> = subsets
@@ -100,6 +102,35 @@ fn duration(duration: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::objects::{Side, of_fleet};
+    use crate::spec::model::Membership;
+
+    #[test]
+    fn hosts_are_the_service_in_whatever_domain_the_cluster_has() {
+        let membership: Membership = serde_json::from_value(json!({
+            "namespace": "vm", "serviceAccount": "web", "labels": {"app": "web"},
+            "service": {"name": "shop", "ports": [{"name": "http", "port": 80}]},
+            "traffic": {"timeout": "2s", "subsets": {"v1": {"version": "v1"}}},
+        }))
+        .unwrap();
+        let side = Side::Member {
+            membership: &membership,
+            reports: true,
+        };
+        let objects = of_fleet("stack", "web", side);
+        let find = |kind: &str| {
+            let mut objects = objects.iter();
+            let found = objects.find(|object| object.reference.kind == kind);
+            &found.unwrap().body["spec"]
+        };
+        assert_eq!(find("DestinationRule")["host"], "shop");
+        let service = find("VirtualService");
+        assert_eq!(service["hosts"], json!(["shop"]));
+        assert_eq!(
+            service["http"][0]["route"][0]["destination"]["host"],
+            "shop"
+        );
+    }
 
     #[test]
     fn durations_are_seconds() {

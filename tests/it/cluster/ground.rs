@@ -63,10 +63,12 @@ impl Ground {
     /// Makes what istiod and its installation leave.
     async fn control_plane(&self) {
         for name in ["istio-system", NAMESPACE, "ops"] {
-            self.create(
-                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
-            )
-            .await;
+            let mut metadata = json!({ "name": name });
+            if name == "istio-system" {
+                metadata["labels"] = json!({"topology.istio.io/network": "cluster"});
+            }
+            self.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+                .await;
         }
         let map = |namespace: &str, name: &str, key: &str, text: &str| {
             json!({
@@ -110,8 +112,13 @@ impl Ground {
         .await;
         self.create(json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "istio-eastwestgateway", "namespace": "istio-system"},
-            "spec": {"ports": [{"name": "tls-istiod", "port": 15012}]},
+            "metadata": {
+                "name": "istio-eastwestgateway", "namespace": "istio-system",
+                "labels": {"topology.istio.io/network": "cluster"},
+            },
+            "spec": {"ports": [
+                {"name": "tls", "port": 15443}, {"name": "tls-istiod", "port": 15012},
+            ]},
         }))
         .await;
         let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.1.2.3"}]}}});

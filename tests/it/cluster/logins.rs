@@ -1,7 +1,14 @@
-//! What the program tells of kubeconfigs that cannot be used, and never tells.
+//! What the program tells of kubeconfigs that cannot be used, and never tells; and proxies.
 
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::ground::Ground;
 use super::program::FILE;
-use crate::support::program::{Ran, Sandbox};
+use crate::support::program::{Ran, Sandbox, finish};
 
 /// What no output may have in it.
 const SECRETS: [&str; 5] = [
@@ -147,8 +154,12 @@ fn the_lines_of_a_kubeconfig_are_not_told() {
     for (server, said) in [
         ("user:s3cr3t-in-file@127.0.0.1:1", "no URL"),
         (
+            "https://127.0.0.1:1\", proxy-url: \"ftp://user:s3cr3t-in-file@127.0.0.1:1",
+            "no URL of an http, https or socks5 proxy",
+        ),
+        (
             "https://127.0.0.1:1\", proxy-url: \"http://user:s3cr3t-in-file@127.0.0.1:1",
-            "proxies are not supported",
+            "does not answer",
         ),
     ] {
         let config = kubeconfig("{token: x}").replace("https://127.0.0.1:1", server);
@@ -198,4 +209,64 @@ fn what_a_context_names_and_is_not_there_is_told_with_what_is() {
         assert!(text.contains(said), "{text}");
         assert_eq!(found["place"]["field"], "mesh.kubernetes.context", "{text}");
     }
+}
+
+/// Starts a proxy that leads wherever it is asked to; returns where it is, and whom it was asked for.
+async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let asked = Arc::clone(&asked);
+            tokio::spawn(async move {
+                let mut near = BufReader::new(stream);
+                let (mut head, mut line) = (String::new(), String::new());
+                while near.read_line(&mut line).await.unwrap() > 2 {
+                    head.push_str(&line);
+                    line.clear();
+                }
+                let target = head.split_whitespace().nth(1).unwrap().to_owned();
+                let mut far = TcpStream::connect(&target).await.unwrap();
+                asked.lock().unwrap().push(target);
+                near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                copy_bidirectional(&mut near, &mut far).await.ok();
+            });
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_reached_through_its_own_proxy_or_none() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let (address, asked) = proxy().await;
+    let planned = async |kubeconfig: &str, excluded: &str| {
+        let mut command = sandbox.command(&["plan"]);
+        command.env("KUBECONFIG", kubeconfig);
+        // Nobody is there.
+        command.env("HTTPS_PROXY", "http://127.0.0.1:1");
+        let child = command.env("NO_PROXY", excluded).spawn().unwrap();
+        let ran = tokio::task::spawn_blocking(move || finish(child));
+        ran.await.unwrap().exits(0);
+    };
+    // This computer is reached directly, whatever else is excluded.
+    planned(&ground.kubeconfig(), ", a b,").await;
+    assert_eq!(asked.lock().unwrap().len(), 0);
+
+    let text = std::fs::read_to_string(ground.kubeconfig()).unwrap();
+    let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+    let server = &mut config["clusters"][0]["cluster"];
+    server["proxy-url"] = json!(format!("http://{address}"));
+    let server = server["server"].as_str().unwrap().to_owned();
+    sandbox.write("through", &config.to_string());
+    planned(&sandbox.path("through").display().to_string(), "*").await;
+    let asked = asked.lock().unwrap();
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|asked| server.ends_with(asked)),
+        "{asked:?}"
+    );
 }

@@ -1,5 +1,6 @@
 //! Namespaces: those that are made, those that are on their way out, and what their roles are for.
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::ground::{Ground, NAMESPACE, ROOT_CERT};
@@ -111,5 +112,63 @@ async fn a_namespace_on_its_way_out_is_told_before_anything_is_made() {
             "fleets.web.membership.namespace",
         ];
         assert_eq!(fields, wanted, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_allowed_in_a_namespace_to_come_is_told_before_it_is_made() {
+    let ground = Ground::new().await;
+    root_cert(&ground, "istio-system").await;
+    let file = FILE
+        .replace("context: lab,", "context: lab, createNamespaces: true,")
+        .replace("namespace: vm", "namespace: elsewhere");
+    let sandbox = Sandbox::with(&file);
+    let told = run(&ground, &sandbox, "validate --online").await.exits(0);
+    let refused = run(&ground, &sandbox, "apply -y").await.exits(1);
+    run(&ground, &sandbox, "plan --out plan.json")
+        .await
+        .exits(0);
+    let saved = run(&ground, &sandbox, "apply plan.json").await.exits(1);
+    for told in [told.stderr, refused.stderr, saved.stderr] {
+        for part in ["MV103", "create namespaces, get serviceaccounts"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    let namespaces = ground.api("v1", "Namespace", None);
+    assert!(namespaces.get_opt("elsewhere").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_needs_rights_for_kinds_that_the_stack_has_not() {
+    let ground = Ground::new().await;
+    let roles = ground.api("rbac.authorization.k8s.io/v1", "Role", Some(NAMESPACE));
+    let role = roles.get("meshvm-apply").await.unwrap();
+    let mut rules = role.data["rules"].clone();
+    rules[1]["resources"] = json!(["workloadgroups", "workloadentries", "serviceentries"]);
+    let patch = Patch::Merge(json!({ "rules": rules }));
+    let how = PatchParams::default();
+    roles.patch("meshvm-apply", &how, &patch).await.unwrap();
+    let sandbox = Sandbox::with(FILE);
+    let told = run(&ground, &sandbox, "validate --online").await.exits(0);
+    assert!(!told.stderr.contains("MV103"), "{}", told.stderr);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+
+    // What the file had of a kind before is still to be deleted.
+    ground
+        .create(json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "web", "namespace": NAMESPACE, "labels": {"meshvm-stack": "shop"}},
+            "spec": {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "web"}}]}]},
+        }))
+        .await;
+    for line in ["apply -y", "destroy -y"] {
+        let refused = run(&ground, &sandbox, line).await.exits(1).stderr;
+        assert!(
+            refused.contains("`vm`: get virtualservices, delete virtualservices"),
+            "{refused}"
+        );
+        assert!(!refused.contains("destinationrules"), "{refused}");
     }
 }

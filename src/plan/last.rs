@@ -1,10 +1,31 @@
-//! What the last complete run left in the mesh. Pure.
+//! What the last complete run asked for, and left in the mesh. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Applied;
-use crate::desired::Desired;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{Boot, Desired};
 use crate::mesh::{ObjectRef, objects};
+
+/// What the last finished run asked for; the world is compared with it only to tell drift from change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Applied {
+    /// Replicas by fleet.
+    pub replicas: BTreeMap<String, u32>,
+    /// What machines' user-data was made from, by fleet.
+    #[serde(default)]
+    pub boots: BTreeMap<String, Boot>,
+    /// The objects that fleets have beside their machines' entries.
+    #[serde(default)]
+    pub objects: BTreeSet<ObjectRef>,
+    /// Where these are, in the file's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<String>,
+    /// What tells that mesh from others of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_identity: Option<String>,
+}
 
 /// Returns how many machines' entries it left, by fleet.
 pub fn entries(desired: &Desired, last: &Applied) -> BTreeMap<String, u32> {

@@ -33,11 +33,12 @@ use meshvm_provider_api::{Difference, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::desired::{Boot, Desired};
+use crate::desired::Desired;
 use crate::mesh::{HeldField, Object, ObjectRef, Target, kept};
 use crate::observed::UnsettledBatch;
 use crate::spec::model::KubernetesMesh;
 
+pub use last::Applied;
 pub use planner::{Input, PlanError, plan};
 
 /// The version of the plan's format; a saved plan of another is refused.
@@ -107,26 +108,6 @@ impl Plan {
             .map(|(_, change)| change.count())
             .sum()
     }
-}
-
-/// What the last finished run asked for; the world is compared with it only to tell drift from change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Applied {
-    /// Replicas by fleet.
-    pub replicas: BTreeMap<String, u32>,
-    /// What machines' user-data was made from, by fleet.
-    #[serde(default)]
-    pub boots: BTreeMap<String, Boot>,
-    /// The objects that fleets have beside their machines' entries.
-    #[serde(default)]
-    pub objects: BTreeSet<ObjectRef>,
-    /// Where these are, in the file's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mesh: Option<String>,
-    /// What tells that mesh from others of the same name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mesh_identity: Option<String>,
 }
 
 /// Where a plan is applied.

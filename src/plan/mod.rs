@@ -20,6 +20,7 @@ mod registered;
 mod spread;
 pub mod tokens;
 mod unlabelled;
+pub mod unready;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};

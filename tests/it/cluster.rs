@@ -16,3 +16,4 @@ mod revisions;
 mod tokens;
 mod told;
 mod unlabelled;
+mod unready;

@@ -92,6 +92,7 @@ impl Engine {
             Ok((runs, memory, settled)) => Ok(Hold {
                 engine: self,
                 lease,
+                left_unready: !memory.unready.is_empty(),
                 runs,
                 memory,
                 settled,
@@ -151,6 +152,7 @@ impl Engine {
             .iter()
             .map(|(&name, kind)| (name, kind.as_ref()))
             .collect();
+        let unready = plan::unready::still(&desired, &observed, &memory.unready);
         let context = Context {
             mesh_identity: self.mesh_identity().await?,
             ..self.context.clone()
@@ -164,6 +166,7 @@ impl Engine {
             observed: &observed,
             last: &applied.unwrap_or_default(),
             interrupted,
+            unready: &unready,
             tokens: &memory.tokens,
             kinds: &kinds,
         })?;
@@ -183,6 +186,8 @@ pub struct Hold<'a> {
     runs: Vec<Run>,
     memory: Memory,
     settled: Vec<Settled>,
+    /// Whether earlier runs left machines that they did not see ready.
+    left_unready: bool,
 }
 
 /// How a plan is applied.
@@ -214,6 +219,8 @@ impl Hold<'_> {
             .plan(desired, options, &self.memory, interrupted);
         let (plan, observed) = planned.await?;
         self.engine.check(&plan).await?;
+        let unready = &mut self.memory.unready;
+        *unready = plan::unready::still(&plan.desired, &observed, unready);
         let tokens = std::mem::take(&mut self.memory.tokens);
         self.memory.tokens = plan::tokens::unnamed(&plan, &observed, tokens);
         // What turned out not to have happened, or to have been undone since, is forgotten.
@@ -284,9 +291,10 @@ impl Hold<'_> {
         let ledger = &self.engine.ledger;
         self.remember_scopes(&plan).await?;
         let applied = self.applied(&plan).await?;
-        // What an interrupted run left is taken over by one that does nothing else, or
-        // every later plan would have to find it out again.
-        if plan.is_empty() && self.settled.is_empty() && !is_interrupted(&self.runs) {
+        // What an interrupted run left, or one that waited in vain, is taken over by one that does
+        // nothing else, or every later plan would have to find it out again.
+        let is_left = is_interrupted(&self.runs) || self.left_unready;
+        if plan.is_empty() && self.settled.is_empty() && !is_left {
             self.record(applied).await?;
             return Ok(Outcome::default());
         }
@@ -352,12 +360,18 @@ impl Hold<'_> {
             .iter()
             .map(|(scope, expected)| (scope.clone(), expected.clone()))
             .collect();
-        let tokens = self.memory.tokens.clone();
-        if !expected.is_empty() || !tokens.is_empty() {
+        let Memory {
+            unready, tokens, ..
+        } = self.memory.clone();
+        if !(expected.is_empty() && unready.is_empty() && tokens.is_empty()) {
             let entry = Entry {
                 at: self.engine.clock.now(),
                 step: WHOLE_RUN.to_owned(),
-                event: Event::Inherited { expected, tokens },
+                event: Event::Inherited {
+                    expected,
+                    unready,
+                    tokens,
+                },
             };
             journal.append(&[entry]).await.map_err(RunError::Journal)?;
         }

@@ -54,7 +54,10 @@ pub enum Event {
     Inherited {
         /// By scope.
         expected: Vec<(Scope, Expected)>,
-        /// What tokens are bound to, as in [`Memory::tokens`].
+        /// As [`Memory::unready`].
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        unready: BTreeSet<MachineId>,
+        /// As [`Memory::tokens`].
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         tokens: BTreeMap<String, BTreeSet<ObjectRef>>,
     },
@@ -86,6 +89,9 @@ pub enum Recorded {
     Await {
         /// Where.
         scope: Scope,
+        /// Those that were there before the run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        machines: Vec<MachineId>,
     },
     /// Deletes objects of the mesh; it can be done again at any time.
     Revoke {
@@ -132,6 +138,8 @@ pub struct Memory {
     pub expected: BTreeMap<Scope, Expected>,
     /// What listings will show if the open changes and deletions happened, by scope.
     pub begun: BTreeMap<Scope, Expected>,
+    /// Machines that a run made or waited for, and none saw ready.
+    pub unready: BTreeSet<MachineId>,
     /// What tokens are bound to that runs had made and none deleted, by fleet: that of a machine
     /// which is gone may be named by nothing else.
     pub tokens: BTreeMap<String, BTreeSet<ObjectRef>>,
@@ -146,10 +154,12 @@ impl Memory {
             .extend(secrets);
     }
 
-    /// Remembers what a step leaves behind that was done.
-    fn note(&mut self, run: &Run, action: &Recorded) {
+    /// Remembers what a step leaves behind that was done, with the machines that it made, or waited
+    /// for.
+    fn note(&mut self, run: &Run, action: &Recorded, machines: &[MachineId]) {
         match action {
             Recorded::Create(batch) => {
+                self.unready.extend(machines.iter().cloned());
                 let secrets = batch.secrets(&run.plan).into_iter();
                 self.remember(&batch.fleet, secrets.map(|(_, secret)| secret));
             }
@@ -158,10 +168,8 @@ impl Memory {
                     known.retain(|secret| !tokens.contains(secret));
                 }
             }
-            Recorded::Change { .. }
-            | Recorded::Delete { .. }
-            | Recorded::Await { .. }
-            | Recorded::Repeatable => {}
+            Recorded::Await { .. } => self.unready.retain(|id| !machines.contains(id)),
+            Recorded::Change { .. } | Recorded::Delete { .. } | Recorded::Repeatable => {}
         }
     }
 
@@ -209,12 +217,15 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
             match &entry.event {
                 Event::Begin(action) => {
                     open.insert(&entry.step, (entry, action));
+                    if let Recorded::Await { machines, .. } = action {
+                        memory.unready.extend(machines.iter().cloned());
+                    }
                 }
                 Event::Done { machines } => {
                     if let Some((_, action)) = open.remove(entry.step.as_str()) {
                         let end = end(run, action, machines);
                         recent(entry.at, end, &mut memory.expected);
-                        memory.note(run, action);
+                        memory.note(run, action, machines);
                     }
                 }
                 Event::Failed {
@@ -223,12 +234,18 @@ pub fn fold(runs: &[Run], now: Timestamp, lag: impl Fn(&str) -> SignedDuration) 
                     if let Some((_, action @ Recorded::Create(_))) = open.get(entry.step.as_str()) {
                         let end = end(run, action, machines);
                         recent(entry.at, end, &mut memory.expected);
+                        memory.unready.extend(machines.iter().cloned());
                     }
                     if !may_have_happened(*class) {
                         open.remove(entry.step.as_str());
                     }
                 }
-                Event::Inherited { expected, tokens } => {
+                Event::Inherited {
+                    expected,
+                    unready,
+                    tokens,
+                } => {
+                    memory.unready.extend(unready.iter().cloned());
                     for (fleet, secrets) in tokens {
                         memory.remember(fleet, secrets.iter().cloned());
                     }
@@ -303,7 +320,7 @@ fn end<'a>(
             None => (scope, End::Gone(machines)),
         }),
         Recorded::Delete { scope, machines } => Some((scope, End::Gone(machines))),
-        Recorded::Await { scope } => Some((scope, End::Available(machines))),
+        Recorded::Await { scope, .. } => Some((scope, End::Available(machines))),
         Recorded::Revoke { .. } | Recorded::Repeatable => None,
     }
 }

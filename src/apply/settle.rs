@@ -96,6 +96,7 @@ pub async fn settle(
         let of_machines = secrets.filter(|(name, _)| used.contains(name));
         memory.remember(&batch.fleet, of_machines.map(|(_, secret)| secret));
         let machines: Vec<MachineId> = machines.into_iter().map(|machine| machine.id).collect();
+        memory.unready.extend(machines.iter().cloned());
         let expected = memory
             .expected
             .entry(request.template.scope.clone())

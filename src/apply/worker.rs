@@ -131,8 +131,11 @@ impl Worker {
                 scope: scope.clone(),
                 machines: machines.clone(),
             },
-            Op::Await { scope, .. } => Recorded::Await {
+            Op::Await {
+                scope, machines, ..
+            } => Recorded::Await {
                 scope: scope.clone(),
+                machines: machines.iter().map(|machine| machine.id.clone()).collect(),
             },
             Op::Prune { objects, drain: _ } => {
                 let tokens = objects.iter().filter(|object| object.kind == SECRET);

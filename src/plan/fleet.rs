@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_provider_api::{Difference, Kind};
+use meshvm_provider_api::{Difference, Kind, MachineId};
 
 use super::collect::{Changes, reference};
 use super::spread::{allot, rebalance, take_room, take_surplus};
@@ -33,6 +33,8 @@ pub struct FleetInput<'a> {
     pub last_boot: Option<&'a Boot>,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
+    /// Machines that no run has seen ready, and that are not.
+    pub unready: &'a BTreeSet<MachineId>,
     /// What was asked for on the command line.
     pub options: &'a Options,
 }
@@ -131,17 +133,22 @@ fn plan_standing(
 
     let mut unhealthy = Vec::new();
     for (observed, verdict) in judged {
+        let is_waited_for = verdict.stays() && !verdict.waits();
+        let is_unready = is_waited_for
+            && observed.machine.is_available()
+            && input.unready.contains(&observed.machine.id);
         let is_sick = observed.machine.is_available() && !observed.is_available();
-        if is_sick && verdict.stays() && !verdict.waits() {
+        if is_sick && !is_unready && is_waited_for {
             unhealthy.push(reference(observed));
         }
         if verdict.stays() {
             outcome.staying.insert(observed.machine.name.clone());
-            outcome.plan.available += u32::from(observed.is_available());
+            outcome.plan.available += u32::from(observed.is_available() && !is_unready);
         }
         // A machine that is still coming is waited for and entered, whatever else is done to
-        // it; a start or a restart waits by itself.
-        if observed.machine.is_coming() && verdict.stays() && !verdict.waits() {
+        // it; a start or a restart waits by itself. So is one that is up, and that a run waited
+        // for in vain: it is no more ready than it was then.
+        if is_unready || (observed.machine.is_coming() && is_waited_for) {
             outcome.plan.coming.push(reference(observed));
         }
         match verdict {

@@ -21,6 +21,7 @@ mod spread;
 mod strangers;
 pub mod tokens;
 mod unlabelled;
+pub mod unready;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};

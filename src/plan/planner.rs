@@ -35,6 +35,8 @@ pub struct Input<'a> {
     pub last: &'a Applied,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
+    /// Machines that no run has seen ready, and that are not.
+    pub unready: &'a BTreeSet<MachineId>,
     /// What tokens are bound to that runs had made and none deleted, by fleet.
     pub tokens: &'a BTreeMap<String, BTreeSet<ObjectRef>>,
     /// The pure halves of the providers, by name.
@@ -327,6 +329,7 @@ fn plan_one(
         last_replicas: input.last.replicas.get(fleet).copied(),
         last_boot: input.last.boots.get(fleet),
         interrupted: input.interrupted,
+        unready: input.unready,
         options: &input.options,
     });
     check_adoption(fleet, &adopted, &outcome.plan)?;

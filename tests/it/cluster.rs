@@ -17,3 +17,4 @@ mod revisions;
 mod tokens;
 mod told;
 mod unlabelled;
+mod unready;

@@ -168,6 +168,9 @@ impl Checker<'_> {
     }
 
     /// Finds Services of others that select the machines and want a port that they do not have.
+    ///
+    /// A warning: they may be meant for pods with the same labels, and the mesh leaves machines out
+    /// of that one port only.
     fn ports(&mut self, fleet: &str, membership: &Membership, namespace: &LiveNamespace) {
         for service in &namespace.services {
             let selects = !service.selector.is_empty()
@@ -189,7 +192,7 @@ impl Checker<'_> {
                 let hint = format!("add `{port}` with its number to the membership's `ports`");
                 let path = ["fleets", fleet, "membership", "ports"];
                 let about = format!("`{port}` of {fleet} for `{}`", service.name);
-                let found = Diagnostic::error(Code::PortLost, text).about(about);
+                let found = Diagnostic::warning(Code::PortLost, text).about(about);
                 self.add(found, &path, hint);
             }
         }

@@ -16,6 +16,7 @@ pub mod cluster_env;
 pub mod go_yaml;
 mod proto_json;
 pub mod proxy_config;
+mod proxy_fields;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -131,7 +132,7 @@ pub enum FilesError {
     #[error("the cluster does not say what its name in the mesh is")]
     NoClusterId,
     /// An annotation does not hold what it should.
-    #[error("the annotation proxy.istio.io/config is no YAML map: {reason}")]
+    #[error("the annotation proxy.istio.io/config is no ProxyConfig: {reason}")]
     Annotation {
         /// What is wrong with it.
         reason: String,

@@ -3,54 +3,12 @@
 //! Istio reads a ConfigMap into messages and writes these out again
 //! (<https://protobuf.dev/programming-guides/json/>), so what was written in another way comes out
 //! in one: fields by their JSON names, durations in seconds, enumerations by name, and nothing that
-//! is a default. Here that is done to the fields of the message itself; what is inside of them, and
-//! fields that are not known here, stay as they are. Read back, both mean the same.
+//! is a default. What is in fields that are not known here stays as it is. Read back, both mean the
+//! same.
 
 use serde_json::{Map, Value, json};
 
-/// What a field holds.
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Number,
-    Duration,
-    Name(&'static [(i64, &'static str)]),
-    Many,
-}
-
-/// The fields of `ProxyConfig` that have more than one form
-/// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#ProxyConfig>).
-const FIELDS: [(&str, Kind); 23] = [
-    ("availabilityZone", Kind::Text),
-    ("binaryPath", Kind::Text),
-    ("caCertificatesPem", Kind::Many),
-    ("configPath", Kind::Text),
-    (
-        "controlPlaneAuthPolicy",
-        Kind::Name(&[(0, "NONE"), (1, "MUTUAL_TLS"), (1000, "INHERIT")]),
-    ),
-    ("customConfigFile", Kind::Text),
-    ("discoveryAddress", Kind::Text),
-    ("discoveryRefreshDelay", Kind::Duration),
-    ("drainDuration", Kind::Duration),
-    ("envoyMetricsServiceAddress", Kind::Text),
-    ("extraStatTags", Kind::Many),
-    ("fileFlushInterval", Kind::Duration),
-    (
-        "interceptionMode",
-        Kind::Name(&[(0, "REDIRECT"), (1, "TPROXY"), (2, "NONE")]),
-    ),
-    ("meshId", Kind::Text),
-    ("parentShutdownDuration", Kind::Duration),
-    ("proxyAdminPort", Kind::Number),
-    ("proxyBootstrapTemplatePath", Kind::Text),
-    ("runtimeValues", Kind::Many),
-    ("statNameLength", Kind::Number),
-    ("statsdUdpAddress", Kind::Text),
-    ("statusPort", Kind::Number),
-    ("terminationDrainDuration", Kind::Duration),
-    ("zipkinAddress", Kind::Text),
-];
+use super::proxy_fields::{Fields, Kind, PROXY_CONFIG};
 
 /// Fields of which at most one is set.
 const ONE_OF: [&str; 2] = ["serviceCluster", "tracingServiceName"];
@@ -80,15 +38,89 @@ pub fn overlay(config: &mut Map<String, Value>, other: Map<String, Value>) {
 
 /// Returns the fields of a `ProxyConfig` in the form in which Istio writes them.
 pub fn proxy_config(fields: Map<String, Value>) -> Map<String, Value> {
+    message(PROXY_CONFIG, fields)
+}
+
+fn message(known: Fields, fields: Map<String, Value>) -> Map<String, Value> {
     let written = |(name, value): (String, Value)| {
-        let known = FIELDS.iter().find(|(known, _)| *known == name);
-        let value = match known {
-            Some((_, kind)) => field(*kind, value)?,
+        let value = match kind_of(known, &name) {
+            Some(kind) => field(kind, value)?,
             None => value,
         };
         Some((name, value))
     };
     fields.into_iter().filter_map(written).collect()
+}
+
+fn kind_of(known: Fields, name: &str) -> Option<Kind> {
+    let found = known.iter().find(|(known, _)| *known == name);
+    found.map(|(_, kind)| *kind)
+}
+
+/// Returns the first field of a `ProxyConfig` with a value that Istio does not take, and what it
+/// takes there.
+pub fn misfit(config: &Map<String, Value>) -> Option<(String, &'static str)> {
+    misfit_of(PROXY_CONFIG, &fields(config))
+}
+
+fn misfit_of(known: Fields, fields: &Map<String, Value>) -> Option<(String, &'static str)> {
+    fields.iter().find_map(|(name, value)| {
+        let found = unfit(kind_of(known, name)?, value)?;
+        Some(match found {
+            (None, takes) => (name.clone(), takes),
+            (Some(below), takes) => (format!("{name}.{below}"), takes),
+        })
+    })
+}
+
+/// Returns where in a value something does not fit, and what does.
+fn unfit(kind: Kind, value: &Value) -> Option<(Option<String>, &'static str)> {
+    let (fits, takes) = match kind {
+        Kind::Text => (value.is_string(), "a text"),
+        Kind::Number | Kind::Count => {
+            let text = value.as_str().map(str::parse::<f64>);
+            let fits = value.is_number() || matches!(text, Some(Ok(_)));
+            (fits, "a number")
+        }
+        Kind::Truth | Kind::Flag => (value.is_boolean(), "true or false"),
+        Kind::Duration => {
+            let fits = value.as_str().and_then(nanoseconds).is_some();
+            (fits, "a duration, such as 5s")
+        }
+        Kind::Name(names) => {
+            let fits = names.iter().any(|(number, name)| {
+                value.as_str() == Some(*name) || value.as_i64() == Some(*number)
+            });
+            (fits, "one of its names")
+        }
+        Kind::Many => (value.is_array(), "a list"),
+        Kind::Texts => match value.as_object() {
+            Some(texts) => {
+                // Istio wants `1` and `true` in quotes; what they mean is clear without.
+                let other = texts.iter().find(|(_, it)| it.is_array() || it.is_object());
+                return other.map(|(name, _)| (Some(name.clone()), "a text"));
+            }
+            None => (false, "a map of texts"),
+        },
+        Kind::Message(known) => match value.as_object() {
+            Some(below) => {
+                let found = misfit_of(known, &fields(below));
+                return found.map(|(path, takes)| (Some(path), takes));
+            }
+            None => (false, "a map"),
+        },
+        Kind::Messages(known) => match value.as_object() {
+            Some(all) => {
+                return all.iter().find_map(|(name, one)| {
+                    let (below, takes) = unfit(Kind::Message(known), one)?;
+                    let path = below.map_or(name.clone(), |below| format!("{name}.{below}"));
+                    Some((Some(path), takes))
+                });
+            }
+            None => (false, "a map"),
+        },
+    };
+    (!fits).then_some((None, takes))
 }
 
 /// Returns a health check in the form in which Istio writes it. It has no field for which a default
@@ -124,7 +156,7 @@ fn field(kind: Kind, value: Value) -> Option<Value> {
             Some(nanoseconds) => seconds(nanoseconds).into(),
             None => value,
         },
-        (Kind::Number, Value::String(text)) => match text.parse::<i64>() {
+        (Kind::Number | Kind::Count, Value::String(text)) => match text.parse::<i64>() {
             Ok(number) => json!(number),
             Err(_) => value,
         },
@@ -139,7 +171,28 @@ fn field(kind: Kind, value: Value) -> Option<Value> {
                 None => value,
             }
         }
-        (Kind::Many | Kind::Text | Kind::Number | Kind::Duration, _) => value,
+        // That there is one says something by itself.
+        (Kind::Message(known), Value::Object(below)) => {
+            return Some(message(known, fields(below)).into());
+        }
+        (Kind::Messages(known), Value::Object(all)) => {
+            let each = all.iter().filter_map(|(name, one)| {
+                Some((name.clone(), field(Kind::Message(known), one.clone())?))
+            });
+            each.collect::<Map<_, _>>().into()
+        }
+        (Kind::Count | Kind::Truth, _) => return (!value.is_null()).then_some(value),
+        (
+            Kind::Many
+            | Kind::Text
+            | Kind::Texts
+            | Kind::Number
+            | Kind::Flag
+            | Kind::Duration
+            | Kind::Message(_)
+            | Kind::Messages(_),
+            _,
+        ) => value,
     };
     let is_empty_map = value.as_object().is_some_and(Map::is_empty);
     (!is_default(&value) && !is_empty_map).then_some(value)
@@ -283,6 +336,66 @@ mod tests {
             Value::from(config),
             json!({"serviceCluster": "b", "meshId": "m"})
         );
+    }
+
+    #[test]
+    fn what_is_inside_comes_out_in_one_form_too() {
+        let config = json!({
+            "tracing": {
+                "sampling": 0, "max_path_tag_length": 256, "zipkin": {"address": ""},
+                "customTags": {"a": {"literal": {"value": "b"}}, "c": {"header": {"default_value": ""}}},
+                "enableIstioTags": false,
+            },
+            "gatewayTopology": {"num_trusted_proxies": "1", "forwardClientCertDetails": 4},
+            "privateKeyProvider": {"cryptomb": {"pollDelay": "10ms", "fallback": false}},
+            "envoyMetricsService": {"address": "a:1", "tcpKeepalive": {"probes": 0, "time": "1m"}},
+        });
+        let expected = json!({
+            "tracing": {
+                "maxPathTagLength": 256, "zipkin": {},
+                "customTags": {"a": {"literal": {"value": "b"}}, "c": {"header": {}}},
+                "enableIstioTags": false,
+            },
+            "gatewayTopology": {
+                "numTrustedProxies": 1, "forwardClientCertDetails": "SANITIZE_SET",
+            },
+            "privateKeyProvider": {"cryptomb": {"pollDelay": "0.010s", "fallback": false}},
+            "envoyMetricsService": {"address": "a:1", "tcpKeepalive": {"time": "60s"}},
+        });
+        assert_eq!(written(config), expected);
+        assert_eq!(written(expected.clone()), expected);
+    }
+
+    #[test]
+    fn what_istio_does_not_take_is_found() {
+        let found = |config: Value| misfit(config.as_object().unwrap()).map(|(path, _)| path);
+        let fine = json!({
+            "concurrency": 2, "statusPort": "15020", "drain_duration": "1m30s", "interceptionMode": 1,
+            "tracing": {"sampling": 0.5}, "proxyMetadata": {"A": "1"}, "somethingNew": [],
+            "holdApplicationUntilProxyStarts": true, "extraStatTags": ["a"], "zipkinAddress": null,
+        });
+        assert_eq!(found(fine), None);
+        for (config, path) in [
+            (json!({"statusPort": "http"}), "statusPort"),
+            (json!({"concurrency": "many"}), "concurrency"),
+            (json!({"drain_duration": "soon"}), "drainDuration"),
+            (json!({"interceptionMode": "NAT"}), "interceptionMode"),
+            (json!({"proxyMetadata": ["a"]}), "proxyMetadata"),
+            (json!({"proxyMetadata": {"A": []}}), "proxyMetadata.A"),
+            (json!({"meshId": 7}), "meshId"),
+            (
+                json!({"tracing": {"zipkin": {"address": 1}}}),
+                "tracing.zipkin.address",
+            ),
+            (
+                json!({"tracing": {"customTags": {"a": {"literal": []}}}}),
+                "tracing.customTags.a.literal",
+            ),
+            (json!({"extraStatTags": "a"}), "extraStatTags"),
+            (json!({"statsCompression": "no"}), "statsCompression"),
+        ] {
+            assert_eq!(found(config.clone()).as_deref(), Some(path), "{config}");
+        }
     }
 
     #[test]

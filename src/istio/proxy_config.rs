@@ -23,7 +23,7 @@ const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 /// Makes the `ProxyConfig` of a fleet's machines, in the names of its JSON form.
 ///
 /// # Errors
-/// [`FilesError::Annotation`] when the annotation holds no map.
+/// [`FilesError::Annotation`] when the annotation holds no `ProxyConfig`.
 pub fn proxy_config(
     facts: &Facts,
     workload: &Workload<'_>,
@@ -38,8 +38,11 @@ pub fn proxy_config(
         let wrong = |reason: String| FilesError::Annotation { reason };
         let overlay: Value = serde_saphyr::from_str(yaml).map_err(|e| wrong(e.to_string()))?;
         let Value::Object(overlay) = overlay else {
-            return Err(wrong("it is something else".to_owned()));
+            return Err(wrong("it is no YAML map".to_owned()));
         };
+        if let Some((field, takes)) = proto_json::misfit(&overlay) {
+            return Err(wrong(format!("`{field}` takes {takes}")));
+        }
         let overlay = proto_json::fields(&overlay);
         metadata.extend(strings(overlay.get("proxyMetadata")));
         proto_json::overlay(&mut config, overlay);

@@ -235,7 +235,7 @@ fn services_of_others() {
         ..LiveNamespace::default()
     };
     let all = found(&read(), &live(namespace));
-    assert_eq!(all, ["MV301 11 Error"]);
+    assert_eq!(all, ["MV301 11 Warning"]);
     let own = |mut service: LiveService| {
         service.stack = Some("shop".to_owned());
         service

@@ -332,9 +332,9 @@ impl Changes {
             .chain(outdated.iter().map(|&id| id.to_owned()))
             .collect();
         until_stopped(client, waits).await?;
-        if let Some(first) = self.types.as_ref().and_then(|types| types.first()) {
-            let value = AttributeValue::builder().value(first).build();
-            each(outdated, |id| {
+        let set_type = async |kind: &str| {
+            let value = AttributeValue::builder().value(kind).build();
+            each(outdated.iter().copied(), |id| {
                 let value = value.clone();
                 async move {
                     let call = || {
@@ -347,16 +347,33 @@ impl Changes {
                         .map(drop)
                 }
             })
-            .await?;
-        }
-        if starts.is_empty() {
-            return Ok(());
-        }
-        let call = || {
-            let call = client.ec2.start_instances();
-            call.set_instance_ids(Some(starts.clone())).send()
+            .await
         };
-        client.send(Action::StartInstances, call).await.map(drop)
+        let start = async || {
+            let call = || {
+                let call = client.ec2.start_instances();
+                call.set_instance_ids(Some(starts.clone())).send()
+            };
+            match starts.is_empty() {
+                true => Ok(()),
+                false => client.send(Action::StartInstances, call).await.map(drop),
+            }
+        };
+        let mut types = self.types.iter().flatten();
+        if let Some(first) = types.next() {
+            set_type(first).await?;
+        }
+        let mut started = start().await;
+        // A call starts all of them or none: where there is no room, they have the next type.
+        for kind in types {
+            match &started {
+                Err(error) if error.class == ErrorClass::Capacity && !outdated.is_empty() => {}
+                Ok(()) | Err(_) => break,
+            }
+            set_type(kind).await?;
+            started = start().await;
+        }
+        started
     }
 }
 

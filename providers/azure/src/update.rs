@@ -177,19 +177,14 @@ impl Changes {
             self::group(client, interface, group.as_deref()).await?;
         }
         let size = &vm.properties.hardware_profile.vm_size;
-        let other_size = self
-            .sizes
-            .as_ref()
-            .filter(|sizes| sizes.iter().all(|wanted| !is_same(wanted, size)))
-            .and_then(|sizes| sizes.first());
-        if let Some(size) = other_size {
-            // On the hardware that it stands on there may be no room for the other size.
-            run(client, Action::DeallocateMachine, &vm.name, "deallocate").await?;
-            let body = json!({"properties": {"hardwareProfile": {"vmSize": size}}});
-            patch(client, &vm.name, body, None).await?;
-        }
-        if (other_size.is_some() && !is_stopped) || (start && is_stopped) {
-            run(client, Action::StartMachine, &vm.name, "start").await?;
+        let sizes = self.sizes.as_deref().unwrap_or_default();
+        let has_one = sizes.iter().any(|wanted| is_same(wanted, size));
+        if sizes.is_empty() || has_one {
+            if start && is_stopped {
+                run(client, Action::StartMachine, &vm.name, "start").await?;
+            }
+        } else {
+            resize(client, &vm.name, sizes, start || !is_stopped).await?;
         }
         self.tags_and_identity(client, vm).await
     }
@@ -245,6 +240,30 @@ impl Changes {
         }
         body
     }
+}
+
+/// Gives a machine another size, the first of several that there is room for.
+async fn resize(
+    client: &Client,
+    name: &str,
+    sizes: &[String],
+    start: bool,
+) -> Result<(), ProviderError> {
+    // On the hardware that it stands on there may be no room for another.
+    run(client, Action::DeallocateMachine, name, "deallocate").await?;
+    let mut refused = Ok(());
+    for size in sizes {
+        let body = json!({"properties": {"hardwareProfile": {"vmSize": size}}});
+        refused = patch(client, name, body, None).await;
+        if refused.is_ok() && start {
+            refused = run(client, Action::StartMachine, name, "start").await;
+        }
+        match &refused {
+            Err(error) if matches!(error.class, ErrorClass::Capacity | ErrorClass::Quota) => {}
+            Ok(()) | Err(_) => break,
+        }
+    }
+    refused
 }
 
 async fn patch(

@@ -167,7 +167,7 @@ fn short_of(operation: &Operation, machine_type: &str, zone: &str) -> Option<Pro
 }
 
 /// Returns whether another type or zone may have the room that this one lacks.
-fn is_for_want_of_room(error: &ProviderError) -> bool {
+pub(crate) fn is_for_want_of_room(error: &ProviderError) -> bool {
     matches!(error.class, ErrorClass::Capacity | ErrorClass::Quota)
 }
 

@@ -14,10 +14,11 @@ use google_cloud_compute_v1::model::{
     Instance, InstancesSetLabelsRequest, InstancesSetMachineTypeRequest, Metadata, Operation, Tags,
     instance::Status,
 };
-use meshvm_provider_api::{ErrorClass, ProviderError, Update};
+use meshvm_provider_api::{ErrorClass, MachineId, ProviderError, Update};
 
 use crate::attributes::last;
 use crate::client::Client;
+use crate::create::is_for_want_of_room;
 use crate::firewall::{Owner, Rules};
 use crate::launch::item;
 use crate::machine;
@@ -260,20 +261,41 @@ async fn restart(
         call.set_zone(zone).set_instance(id).send()
     })
     .await?;
-    if let Some(first) = types.and_then(<[String]>::first) {
-        each(client, &outdated, Action::SetMachineType, |zone, id| {
-            let address = format!("zones/{zone}/machineTypes/{first}");
+    let set_type = async |instances: &[&Instance], kind: &str| {
+        each(client, instances, Action::SetMachineType, |zone, id| {
+            let address = format!("zones/{zone}/machineTypes/{kind}");
             let body = InstancesSetMachineTypeRequest::new().set_machine_type(address);
             let call = apis.instances.set_machine_type().set_project(&apis.project);
             call.set_zone(zone).set_instance(id).set_body(body).send()
         })
-        .await?;
+        .await
+    };
+    let start_all = async |instances: &[&Instance]| {
+        each(client, instances, Action::StartInstance, |zone, id| {
+            let call = apis.instances.start().set_project(&apis.project);
+            call.set_zone(zone).set_instance(id).send()
+        })
+        .await
+    };
+    let mut types = types.into_iter().flatten();
+    if let Some(first) = types.next() {
+        set_type(&outdated, first).await?;
     }
-    each(client, &starts, Action::StartInstance, |zone, id| {
-        let call = apis.instances.start().set_project(&apis.project);
-        call.set_zone(zone).set_instance(id).send()
-    })
-    .await
+    let mut started = start_all(&starts).await;
+    // Those of another type that there is no room for have the next one.
+    for kind in types {
+        match &started {
+            Err(error) if is_for_want_of_room(error) && !outdated.is_empty() => {}
+            Ok(()) | Err(_) => break,
+        }
+        let ids = outdated.iter().map(|it| it.id.unwrap_or_default());
+        let ids: Vec<MachineId> = ids.map(|id| MachineId(id.to_string())).collect();
+        let now = observe::instances(client, &Which::machines(&ids)).await?;
+        let down: Vec<&Instance> = now.iter().filter(|it| !runs(it)).collect();
+        set_type(&down, kind).await?;
+        started = start_all(&down).await;
+    }
+    started
 }
 
 /// Changes whether machines may be deleted.
@@ -322,11 +344,21 @@ where
             }
         })
         .collect();
-    let started = stream::iter(changes)
+    let answers: Vec<_> = stream::iter(changes)
         .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    operations::all(client, started).await
+        .collect()
+        .await;
+    // One that is refused ends none of the others, which are waited for all the same.
+    let mut started = Vec::new();
+    let mut failed = None;
+    for answer in answers {
+        match answer {
+            Ok(operation) => started.push(operation),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    operations::all(client, started).await?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Looks at one machine, by name or id; `None` when it does not exist.

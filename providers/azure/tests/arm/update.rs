@@ -1,6 +1,7 @@
 //! Changing machines in place.
 
-use meshvm_provider_api::ErrorClass;
+use meshvm_arm::Refusal;
+use meshvm_provider_api::{ErrorClass, Power};
 use serde_json::json;
 
 use crate::ground::{Ground, ids, on_arm};
@@ -105,5 +106,22 @@ fn identities_come_and_go() {
         let listed = ground.list(&after).await;
         assert_eq!(ground.differences(&after, &listed), [""; 0]);
         assert_eq!(ids(&listed), ids(&made));
+    });
+}
+
+#[test]
+fn another_size_is_the_next_one_where_there_is_no_room_for_the_first() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let before = ground.template(&json!({})).await;
+        let made = ground.make(&before, 1).await;
+        let sizes = json!({"vmSize": ["Standard_D4s_v5", "Standard_D2as_v5"]});
+        let after = ground.template(&sizes).await;
+        let refusal = Refusal::new("VirtualMachines.start", 409, "AllocationFailed", "No room.");
+        ground.arm.behave(|now| now.refusals.push(refusal));
+        ground.update(&after, &made, &["vmSize"]).await.unwrap();
+        let listed = ground.list(&after).await;
+        assert_eq!(listed[0].attributes["vmSize"], "Standard_D2as_v5");
+        assert_eq!(listed[0].power, Power::Running);
     });
 }

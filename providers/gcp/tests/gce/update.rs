@@ -1,7 +1,7 @@
 //! Changing machines in place.
 
 use meshvm_gce::Refused;
-use meshvm_provider_api::ErrorClass;
+use meshvm_provider_api::{ErrorClass, Power};
 use serde_json::json;
 
 use crate::ground::{Ground, ids, on_gce};
@@ -146,5 +146,28 @@ fn what_left_the_file_leaves_the_machine_and_what_others_set_stays() {
         let labels = ground.gce.instances()[0]["labels"].clone();
         assert_eq!(labels["billed-by"], "finance");
         assert_eq!(labels["b"], json!(null));
+    });
+}
+
+#[test]
+fn another_type_is_the_next_one_where_there_is_no_room_for_the_first() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let before = ground.template(&json!({})).await;
+        let made = ground.make(&before, 2).await;
+        let types = json!({"machineType": ["n2-standard-2", "e2-medium"]});
+        let after = ground.template(&types).await;
+        let refusal = Refused::new("instances.start", 503, "ZONE_RESOURCE_POOL_EXHAUSTED");
+        ground.gce.behave(|now| now.refusals.push(refusal));
+        ground
+            .update(&after, &made, &["machineType"])
+            .await
+            .unwrap();
+        let listed = ground.list(&after).await;
+        assert!(listed.iter().all(|it| it.power == Power::Running));
+        let kinds = listed.iter().map(|it| it.attributes["machineType"].clone());
+        let mut kinds = Vec::from_iter(kinds.map(|it| it.as_str().unwrap().to_owned()));
+        kinds.sort();
+        assert_eq!(kinds, ["e2-medium", "n2-standard-2"], "one was refused");
     });
 }

@@ -26,6 +26,7 @@ mod error;
 mod group;
 mod kind;
 mod leftovers;
+mod let_go;
 mod machine;
 mod observe;
 mod operation;

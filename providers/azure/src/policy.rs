@@ -25,10 +25,14 @@ pub enum Action {
     ListInterfaces,
     /// Changes the network security group of an interface.
     PutInterface,
+    /// Changes the tags of an interface whose machine is let go.
+    PatchInterface,
     /// Deletes an interface whose machine is gone.
     DeleteInterface,
     /// Lists public addresses, for leftovers.
     ListAddresses,
+    /// Changes the tags of a public address whose machine is let go.
+    PatchAddress,
     /// Deletes a public address whose machine is gone.
     DeleteAddress,
     /// Lists disks, for leftovers.
@@ -70,7 +74,7 @@ pub enum Action {
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 31] = [
+pub const ACTIONS: [Action; 33] = [
     Action::ListMachines,
     Action::ListStatuses,
     Action::GetMachine,
@@ -81,8 +85,10 @@ pub const ACTIONS: [Action; 31] = [
     Action::DeallocateMachine,
     Action::ListInterfaces,
     Action::PutInterface,
+    Action::PatchInterface,
     Action::DeleteInterface,
     Action::ListAddresses,
+    Action::PatchAddress,
     Action::DeleteAddress,
     Action::ListDisks,
     Action::DeleteDisk,
@@ -109,14 +115,13 @@ pub const ACTIONS: [Action; 31] = [
 ///
 /// A machine's request makes an interface in a subnet, with a group, with disks and an address;
 /// identities and encryption sets are used by it.
-pub const LINKED: [&str; 8] = [
+pub const LINKED: [&str; 7] = [
     "Microsoft.Compute/disks/write",
     "Microsoft.Compute/diskEncryptionSets/read",
     "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
     "Microsoft.Network/networkInterfaces/join/action",
     "Microsoft.Network/networkSecurityGroups/join/action",
     "Microsoft.Network/publicIPAddresses/join/action",
-    "Microsoft.Network/publicIPAddresses/write",
     "Microsoft.Network/virtualNetworks/subnets/join/action",
 ];
 
@@ -155,11 +160,16 @@ impl Action {
             ),
             Self::ListInterfaces => ("ListInterfaces", "Microsoft.Network/networkInterfaces/read"),
             Self::PutInterface => ("PutInterface", "Microsoft.Network/networkInterfaces/write"),
+            Self::PatchInterface => (
+                "PatchInterface",
+                "Microsoft.Network/networkInterfaces/write",
+            ),
             Self::DeleteInterface => (
                 "DeleteInterface",
                 "Microsoft.Network/networkInterfaces/delete",
             ),
             Self::ListAddresses => ("ListAddresses", "Microsoft.Network/publicIPAddresses/read"),
+            Self::PatchAddress => ("PatchAddress", "Microsoft.Network/publicIPAddresses/write"),
             Self::DeleteAddress => (
                 "DeleteAddress",
                 "Microsoft.Network/publicIPAddresses/delete",
@@ -245,8 +255,10 @@ impl Action {
             Self::ListPermissions => "2022-04-01",
             Self::ListInterfaces
             | Self::PutInterface
+            | Self::PatchInterface
             | Self::DeleteInterface
             | Self::ListAddresses
+            | Self::PatchAddress
             | Self::DeleteAddress
             | Self::GetSubnet
             | Self::GetSecurityGroup

@@ -17,6 +17,7 @@ use crate::cloud::is_same;
 use crate::delete::unlisted;
 use crate::error;
 use crate::leftovers::AT_ONCE;
+use crate::let_go;
 use crate::machine;
 use crate::observe::{self, Which};
 use crate::operation;
@@ -78,6 +79,10 @@ pub(crate) async fn machines(client: &Client, update: &Update) -> Result<(), Pro
         Some(_) => observe::interfaces(client).await?,
         None => Vec::new(),
     };
+    // First, so that it is done again as long as the machine itself is the stack's.
+    if changes.lets_go {
+        let_go::parts(client, &update.machines).await?;
+    }
     let by_machine = observe::by_machine(&interfaces);
     let work: Vec<_> = vms
         .iter()
@@ -112,6 +117,8 @@ struct Changes {
     identity: Option<ManagedIdentity>,
     set_tags: Labels,
     remove_tags: BTreeSet<String>,
+    /// Whether the machines are the stack's no longer.
+    lets_go: bool,
 }
 
 impl Changes {
@@ -124,6 +131,7 @@ impl Changes {
         if update.remove_labels.iter().any(|key| key == labels::STACK) {
             // A machine that is let go keeps nothing of what it was known by.
             changes.remove_tags.extend(tags::OWN.map(str::to_owned));
+            changes.lets_go = true;
         }
         let Some(template) = &update.template else {
             return Ok(changes);

@@ -1,7 +1,7 @@
 //! What machines that went wrong leave behind is found and removed.
 
 use meshvm_arm::Refusal;
-use meshvm_provider_api::{ErrorClass, Power};
+use meshvm_provider_api::{ErrorClass, Labels, Power, Update, labels};
 use serde_json::json;
 
 use crate::ground::{Ground, batch, ids, on_arm};
@@ -78,5 +78,34 @@ fn what_an_adopted_machine_was_made_with_goes_as_its_owner_said() {
         // Its own interface and disk were to be kept.
         assert_eq!(ground.arm.machines(), []);
         assert_eq!(ground.arm.parts().len(), 2);
+    });
+}
+
+#[test]
+fn what_belongs_to_a_machine_that_was_let_go_is_its_new_owners() {
+    on_arm(async |authority| {
+        let ground = Ground::new(&authority).await;
+        let block = json!({"publicAddress": true, "tags": {"team": "a"}});
+        let template = ground.template(&block).await;
+        let made = ground.make(&template, 2).await;
+        let update = Update {
+            machines: ids(&made[..1]),
+            template: None,
+            attributes: Vec::new(),
+            start: false,
+            set_labels: Labels::new(),
+            remove_labels: labels::ALL.map(str::to_owned).to_vec(),
+        };
+        ground.open(&template).await.update(&update).await.unwrap();
+        let sent = ["NetworkInterfaces", "PublicIPAddresses"].map(|kind| {
+            let sent = ground.arm.sent(&format!("{kind}.update_tags"));
+            assert_eq!(sent.len(), 1, "{kind}");
+            sent[0]["tags"].clone()
+        });
+        assert_eq!(sent, [json!({"team": "a"}), json!({"team": "a"})]);
+        // Its owner deletes it, and keeps the rest.
+        ground.arm.end_without_the_rest(&made[0].name);
+        let listed = ground.list(&template).await;
+        assert_eq!(ids(&listed), ids(&made[1..]), "nothing is left over");
     });
 }

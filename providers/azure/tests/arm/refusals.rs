@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_arm::{Authority, Login, Refusal};
-use meshvm_provider_api::{Effort, ErrorClass, Query};
+use meshvm_provider_api::{Effort, ErrorClass, Labels, Query, Update, labels};
 use meshvm_provider_azure::policy::{self, ACTIONS};
 use serde_json::json;
 
@@ -145,6 +145,21 @@ fn the_least_role_is_enough_and_every_call_is_in_it_and_counted() {
         ground.list(&after).await;
         let gallery = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/shop/providers/Microsoft.Compute/galleries/shared/images/web/versions/1.0.0";
         ground.template(&json!({"image": gallery})).await;
+        let forgotten = Update {
+            machines: ids(&made[1..]),
+            template: None,
+            attributes: Vec::new(),
+            start: false,
+            set_labels: Labels::new(),
+            remove_labels: vec![labels::STACK.to_owned()],
+        };
+        ground.open(&after).await.update(&forgotten).await.unwrap();
+        let adopted = Update {
+            set_labels: [(labels::STACK.to_owned(), STACK.to_owned())].into(),
+            remove_labels: Vec::new(),
+            ..forgotten
+        };
+        ground.open(&after).await.update(&adopted).await.unwrap();
         // A connection of its own, as one that made something leaves the group.
         let provider = ground.open(&before).await;
         provider.delete(STACK, &ids(&made)).await.unwrap();

@@ -94,6 +94,15 @@ pub(crate) fn answer(
             rights::granted(world)
         }
         "NetworkInterfaces.create_or_update" => world.put_interface(id, body),
+        "NetworkInterfaces.update_tags" | "PublicIPAddresses.update_tags" => {
+            world.look_at(id);
+            if world.get(id).is_none() {
+                return missing(id);
+            }
+            world.set(id, "/tags", body["tags"].clone());
+            let whole = world.get(id).map(|it| it.body.clone());
+            Reply::of(200, whole)
+        }
         "NetworkInterfaces.list" => list(
             world,
             asked,

@@ -69,7 +69,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         }
         Ask::Nobody => Ok(None),
     };
-    let (mesh, unread) = match read {
+    let (mesh, mut unread) = match read {
         Err(error) if ask == Ask::Status => (None, Some(mesh::unread_warning(error))),
         read => (read?, None),
     };
@@ -94,7 +94,17 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
     found.extend(unread.clone());
-    let expanded = expand(&spec, &named, mesh.as_ref());
+    let mut expanded = expand(&spec, &named, mesh.as_ref());
+    if ask == Ask::Status {
+        // Whoever looks at machines makes none: what would keep new ones out is in nobody's way.
+        found = found.into_iter().map(Diagnostic::as_warning).collect();
+        if let (Err(problems), Some(_), None) = (&mut expanded, &mesh, &unread) {
+            problems.retain(|problem| !follows(problem, &found));
+            found.extend(problems.drain(..).map(Diagnostic::as_warning));
+            unread = found.first().cloned();
+            expanded = expand(&spec, &named, None);
+        }
+    }
     if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
         found.extend(mesh::foreign(&spec, &context, desired, calls).await?);
     }

@@ -1,5 +1,6 @@
 //! What is left of a status when the mesh cannot be read, and what is not done then.
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::ground::{Ground, NAMESPACE};
@@ -117,4 +118,32 @@ async fn what_destroy_needs_no_mesh_for_its_plan_needs_none_for() {
     assert!(planned.contains("3 to delete; mesh: "), "{planned}");
     run(&ground, &sandbox, "apply saved.json").await.exits(0);
     assert_eq!(names(&ground, "v1", "Service").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_keep_new_machines_out_hides_none_of_those_there_are() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let nowhere = json!({"status": {"loadBalancer": null}});
+    ground
+        .api("v1", "Service", Some("istio-system"))
+        .patch_status(
+            "istio-eastwestgateway",
+            &PatchParams::default(),
+            &Patch::Merge(&nowhere),
+        )
+        .await
+        .unwrap();
+    run(&ground, &sandbox, "plan").await.exits(1);
+    let status = run(&ground, &sandbox, "status").await.exits(1);
+    assert!(
+        status.stderr.contains("warning[MV203]"),
+        "{}",
+        status.stderr
+    );
+    assert!(status.stdout.contains("web-"), "{}", status.stdout);
+    run(&ground, &sandbox, "destroy -y").await.exits(0);
 }

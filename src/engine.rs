@@ -166,6 +166,7 @@ impl Engine {
             observed: &observed,
             last: &applied.unwrap_or_default(),
             interrupted,
+            is_first: self.ledger.scopes().await?.is_empty(),
             unready: &unready,
             tokens: &memory.tokens,
             kinds: &kinds,

@@ -35,6 +35,8 @@ pub struct Input<'a> {
     pub last: &'a Applied,
     /// Whether a run after that one was interrupted.
     pub interrupted: bool,
+    /// Whether no run of this ledger has begun to apply anything.
+    pub is_first: bool,
     /// Machines that no run has seen ready, and that are not.
     pub unready: &'a BTreeSet<MachineId>,
     /// What tokens are bound to that runs had made and none deleted, by fleet.

@@ -4,31 +4,28 @@
 //! take each other's machines and objects for their own that left the file. A lost ledger looks
 //! the same, so that what is deleted then has to be allowed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use meshvm_provider_api::labels;
 
 use super::planner::Input;
-use super::{Action, Applied, FleetPlan, ObjectAction, ObjectChange};
+use super::{Action, FleetPlan, ObjectAction, ObjectChange};
 
 /// The kind of what stands for a machine.
 const ENTRY: &str = "WorkloadEntry";
 
-/// Returns the names of what would be deleted, and is of a fleet or in a namespace that neither
-/// the file has nor the last complete run had; before the first one, entries without a machine as
-/// well, which may be those of another's.
+/// Returns the names of what the first plan of a ledger would delete: what is of a fleet or in a
+/// namespace that the file does not have, and entries without a machine, which may be those of
+/// another's. Once a run has begun, the stack is known to be this ledger's.
 pub(super) fn of(
     input: &Input<'_>,
     fleets: &BTreeMap<String, FleetPlan>,
     objects: &[ObjectChange],
 ) -> Vec<String> {
-    // What the run that was interrupted has made, its journal alone would tell.
-    if input.interrupted {
+    if !input.is_first {
         return Vec::new();
     }
-    let last = input.last;
-    let is_known =
-        |fleet: &str| input.desired.fleets.contains_key(fleet) || last.replicas.contains_key(fleet);
+    let is_known = |fleet: &str| input.desired.fleets.contains_key(fleet);
     let going = fleets.iter().filter(|(fleet, _)| !is_known(fleet));
     let going = going.flat_map(|(_, plan)| &plan.changes);
     let going = going.filter(|change| change.action == Action::Delete);
@@ -37,9 +34,7 @@ pub(super) fn of(
         .map(|machine| format!("machine {}", machine.name))
         .collect();
 
-    let mut namespaces: BTreeSet<&str> = input.desired.namespaces();
-    namespaces.extend(last.objects.iter().map(|object| object.namespace.as_str()));
-    let is_first = *last == Applied::default();
+    let namespaces = input.desired.namespaces();
     let seen = input.observed.objects.iter().map(|seen| &seen.object);
     let owners: BTreeMap<_, _> = seen
         .map(|object| (&object.reference, object.label(labels::FLEET)))
@@ -51,8 +46,12 @@ pub(super) fn of(
         let fleet = owners.get(&change.reference).copied().flatten();
         let is_of_fleet = fleet.is_none_or(is_known);
         let is_here = namespaces.contains(change.reference.namespace.as_str());
-        let is_entry = is_first && change.reference.kind == ENTRY;
-        !is_of_fleet || !is_here || is_entry
+        let is_seen = |name: &String| {
+            let mut machines = input.observed.machines.iter();
+            machines.any(|seen| seen.machine.name == *name)
+        };
+        let is_alone = change.reference.kind == ENTRY && !change.machine.iter().any(is_seen);
+        !is_of_fleet || !is_here || is_alone
     });
     found.extend(strange.map(|change| change.reference.to_string()));
     found

@@ -167,7 +167,8 @@ async fn a_role_is_acted_as_where_the_file_names_one() {
     let arn = "arn:aws:iam::123456789012:role/deployer";
     let role = json!({"assumeRole": {"arn": arn, "externalId": "x-7"}});
     let template = ground.template(&role).await;
-    assert!(template.scope.to_string().contains(arn));
+    assert_eq!(template.scope.access["role"], arn);
+    assert!(template.scope.to_string().contains("123456789012"));
     let sent = ground.proxy.sent("AssumeRole").remove(0);
     assert_eq!(sent["RoleArn"], arn);
     assert_eq!(sent["ExternalId"], "x-7");

@@ -144,7 +144,11 @@ impl Engine {
             self.resolve(&mut desired).await?;
         }
         let mesh = self.mesh.as_deref();
-        let observed = self.observe(&desired, &options, memory, mesh).await?;
+        let scopes = self.ledger.scopes().await?;
+        let is_first = scopes.is_empty();
+        let observed = self
+            .observe(&desired, &options, memory, mesh, scopes)
+            .await?;
         let applied: Option<Applied> = self.ledger.last_applied().await?;
         let kinds: BTreeMap<&'static str, &dyn Kind> = self
             .connections
@@ -166,7 +170,7 @@ impl Engine {
             observed: &observed,
             last: &applied.unwrap_or_default(),
             interrupted,
-            is_first: self.ledger.scopes().await?.is_empty(),
+            is_first,
             unready: &unready,
             tokens: &memory.tokens,
             kinds: &kinds,

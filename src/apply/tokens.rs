@@ -89,9 +89,7 @@ pub async fn revoke_unused(
 
 /// Returns whom the tokens of machines were made for.
 pub fn used(machines: &[Machine]) -> BTreeSet<String> {
-    let token_of =
-        |machine: &Machine| objects::token_of(machine).unwrap_or_else(|| machine.name.clone());
-    machines.iter().map(token_of).collect()
+    machines.iter().map(objects::token_name).collect()
 }
 
 /// Deletes objects, and so revokes the tokens that are bound to some of them. Safe to repeat.

@@ -1,6 +1,6 @@
 //! Asks clouds and mesh what there is of a stack, after what its ledger says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_provider_api::{MachineId, Scope};
 
@@ -21,18 +21,20 @@ impl Engine {
     pub async fn look_at_clouds(&self, desired: &Desired) -> Result<Observed, EngineError> {
         let runs = read_runs(self.ledger.runs().await?)?;
         let memory = self.fold(&runs);
-        self.observe(desired, &Options::default(), &memory, None)
+        let scopes = self.ledger.scopes().await?;
+        self.observe(desired, &Options::default(), &memory, None, scopes)
             .await
     }
 
+    /// Asks about the scopes that the ledger knows, and those of the fleets.
     pub(super) async fn observe(
         &self,
         desired: &Desired,
         options: &Options,
         memory: &Memory,
         mesh: Option<&dyn Backend>,
+        mut scopes: BTreeSet<Scope>,
     ) -> Result<Observed, EngineError> {
-        let mut scopes = self.ledger.scopes().await?;
         let fleets = desired.fleets.values();
         scopes.extend(fleets.map(|fleet| fleet.template.scope.clone()));
         let mut adopt: BTreeMap<Scope, Vec<MachineId>> = BTreeMap::new();

@@ -188,6 +188,11 @@ pub fn token_of(machine: &Machine) -> Option<String> {
     (!machine.name.starts_with(batch)).then_some(name)
 }
 
+/// Returns the name that a machine's token was made for.
+pub fn token_name(machine: &Machine) -> String {
+    token_of(machine).unwrap_or_else(|| machine.name.clone())
+}
+
 /// Makes objects of one fleet.
 struct Maker<'a> {
     stack: &'a str,

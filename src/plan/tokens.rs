@@ -24,7 +24,9 @@ pub(super) fn keep(
             let stays = |seen: &&&ObservedMachine| outcome.staying.contains(&seen.machine.name);
             machines.iter().filter(stays)
         });
-    let used: BTreeSet<String> = machines.map(|seen| token_of(seen)).collect();
+    let used: BTreeSet<String> = machines
+        .map(|seen| objects::token_name(&seen.machine))
+        .collect();
     let let_go = |token: &mut Option<String>| {
         token.take_if(|token| used.contains(token));
     };
@@ -51,7 +53,7 @@ pub(super) fn orphaned(input: &Input<'_>) -> BTreeSet<ObjectRef> {
     } = input.observed;
     let machines = machines.iter().chain(adoptable);
     let used: BTreeSet<String> = machines
-        .map(|seen| secret_ref("", &token_of(seen)).name)
+        .map(|seen| secret_ref("", &objects::token_name(&seen.machine)).name)
         .collect();
     let entered = entered(input.observed);
     let known = input.tokens.iter();
@@ -79,7 +81,10 @@ pub fn unnamed(
                 continue;
             };
             if member.auto_register {
-                let secret = secret_ref(member.namespace.as_str(), &token_of(seen));
+                let secret = secret_ref(
+                    member.namespace.as_str(),
+                    &objects::token_name(&seen.machine),
+                );
                 known.entry(fleet).or_default().insert(secret);
             }
         }
@@ -113,12 +118,6 @@ fn entered(observed: &Observed) -> BTreeSet<ObjectRef> {
         Some(secret_ref(&entry.reference.namespace, machine))
     });
     secrets.collect()
-}
-
-/// Returns whom a machine's token was made for.
-fn token_of(seen: &ObservedMachine) -> String {
-    let machine = &seen.machine;
-    objects::token_of(machine).unwrap_or_else(|| machine.name.clone())
 }
 
 /// Returns whether there is somebody who makes tokens.

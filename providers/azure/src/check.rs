@@ -1,6 +1,6 @@
 //! Looks whether such machines can be had, before the first change. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_provider_api::{ErrorClass, ProviderError, Template};
 use serde::Deserialize;
@@ -273,6 +273,24 @@ struct SubnetProperties {
     ip_configurations: Vec<serde_json::Value>,
 }
 
+impl SubnetProperties {
+    /// Returns how many addresses of the fourth version are left; `None` where there is no range.
+    fn free(&self) -> Option<u64> {
+        // One range is told alone, or in both fields.
+        let prefixes: BTreeSet<&String> = self
+            .address_prefix
+            .iter()
+            .chain(&self.address_prefixes)
+            .collect();
+        let ranges = prefixes.into_iter().filter_map(|prefix| addresses(prefix));
+        // Each range has Azure's own.
+        let usable = ranges.map(|all| all.saturating_sub(OWN_ADDRESSES));
+        let usable = usable.reduce(u64::saturating_add)?;
+        let used = u64::try_from(self.ip_configurations.len()).unwrap_or(u64::MAX);
+        Some(usable.saturating_sub(used))
+    }
+}
+
 async fn subnet_has_room(
     client: &Client,
     asked: &AzureSettings,
@@ -281,20 +299,10 @@ async fn subnet_has_room(
     let id = settings::subnet_id(asked);
     let read = client.read(&Call::get(Action::GetSubnet, id)).await;
     let Subnet { properties } = read.map_err(|error| missing(error, "subnet", &asked.subnet))?;
-    let prefixes = properties
-        .address_prefix
-        .iter()
-        .chain(&properties.address_prefixes);
-    let ranges = prefixes.filter_map(|prefix| addresses(prefix));
-    // Each range has Azure's own.
-    let usable: Vec<u64> = ranges
-        .map(|all| all.saturating_sub(OWN_ADDRESSES))
-        .collect();
-    let used = u64::try_from(properties.ip_configurations.len()).unwrap_or(u64::MAX);
-    let left = usable.iter().sum::<u64>().saturating_sub(used);
-    if usable.is_empty() || left >= more {
-        return Ok(());
-    }
+    let left = match properties.free() {
+        Some(left) if left < more => left,
+        Some(_) | None => return Ok(()),
+    };
     let message = format!(
         "subnet `{}` has {left} addresses left, and {more} are needed",
         asked.subnet
@@ -345,7 +353,24 @@ fn missing(error: ProviderError, what: &str, name: &str) -> ProviderError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn all_ranges_of_a_subnet_count_and_each_once() {
+        let free = |subnet: serde_json::Value| {
+            let read: SubnetProperties = serde_json::from_value(subnet).unwrap();
+            read.free()
+        };
+        let three = ["10.0.0.0/28", "10.0.1.0/28", "10.0.2.0/28"];
+        let used = vec![json!({}); 9];
+        let several = json!({"addressPrefixes": three, "ipConfigurations": used});
+        assert_eq!(free(several), Some(24));
+        let both = json!({"addressPrefix": three[0], "addressPrefixes": three[..1]});
+        assert_eq!(free(both), Some(11));
+        assert_eq!(free(json!({"addressPrefix": "fd00::/64"})), None);
+    }
 
     #[test]
     fn a_range_has_its_addresses() {

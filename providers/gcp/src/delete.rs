@@ -48,14 +48,8 @@ pub(crate) async fn machines(
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    let mut started = Vec::new();
-    let mut failed = None;
-    for answer in answers {
-        match answer {
-            Ok(operation) => started.extend(operation),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
+    let (started, failed) = operations::sorted(answers);
+    let started = started.into_iter().flatten().collect();
     match (operations::all(client, started).await, failed) {
         // One that is gone meanwhile is as good as deleted.
         (Err(error), _) if error.class != ErrorClass::NotFound => Err(error),

@@ -16,6 +16,13 @@ const ROUNDS: u32 = 120;
 /// How often one operation is waited for, up to two minutes each.
 const WAITS: u32 = 60;
 
+/// Returns what was begun, and the first refusal: one that is refused ends none of the others.
+pub(crate) fn sorted<T>(answers: Vec<Result<T, ProviderError>>) -> (Vec<T>, Option<ProviderError>) {
+    let (begun, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    let begun = begun.into_iter().flatten().collect();
+    (begun, refused.into_iter().find_map(Result::err))
+}
+
 /// Waits until an operation is done, and returns it whatever its result is.
 ///
 /// # Errors

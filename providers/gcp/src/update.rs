@@ -348,15 +348,7 @@ where
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    // One that is refused ends none of the others, which are waited for all the same.
-    let mut started = Vec::new();
-    let mut failed = None;
-    for answer in answers {
-        match answer {
-            Ok(operation) => started.push(operation),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
+    let (started, failed) = operations::sorted(answers);
     operations::all(client, started).await?;
     failed.map_or(Ok(()), Err)
 }

@@ -1,6 +1,7 @@
 //! Changing machines: in place, in batches, and only what differs.
 
-use meshvm_provider_api::{ErrorClass, Labels, Update};
+use meshvm_ec2::Refusal;
+use meshvm_provider_api::{ErrorClass, Kind as _, Labels, Power, Update};
 use serde_json::json;
 
 use crate::ground::{Ground, counts, ids};
@@ -83,4 +84,39 @@ async fn what_only_a_new_machine_has_is_refused() {
     let answer = ground.update(&template, &made, &["image"]).await;
     assert_eq!(answer.unwrap_err().class, ErrorClass::Invalid);
     assert_eq!(ground.calls(), counts(&[("DescribeInstances", 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_type_is_the_next_one_where_there_is_no_room_for_the_first() {
+    let ground = Ground::new().await;
+    let before = ground.template(&json!({})).await;
+    let made = ground.make(&before, 2).await;
+    let types = json!({"instanceType": ["c7g.large", "c7g.xlarge"]});
+    let after = ground.template(&types).await;
+    let code = "InsufficientInstanceCapacity";
+    let refusal = Refusal::new("StartInstances", 500, code, "No room.");
+    ground.proxy.behave(|now| now.refusals.push(refusal));
+    ground
+        .update(&after, &made, &["instanceType"])
+        .await
+        .unwrap();
+    let listed = ground.list(&after).await;
+    assert_eq!(listed.len(), 2);
+    for machine in &listed {
+        assert_eq!(machine.attributes["instanceType"], "c7g.xlarge");
+        assert_eq!(machine.power, Power::Running);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ec2_would_not_terminate_is_known() {
+    let ground = Ground::new().await;
+    for is_protected in [true, false] {
+        let block = json!({"terminationProtection": is_protected});
+        let template = ground.template(&block).await;
+        let made = ground.make(&template, 1).await;
+        let listed = ground.list(&template).await;
+        let seen = listed.iter().find(|it| it.id == made[0].id).unwrap();
+        assert_eq!(ground.kind.is_protected(seen), is_protected);
+    }
 }

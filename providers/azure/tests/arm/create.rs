@@ -358,3 +358,23 @@ fn a_run_that_made_something_in_a_group_leaves_it_whatever_another_location_list
         assert!(ground.arm.has_group("own"));
     });
 }
+
+#[test]
+fn an_operation_that_cannot_be_seen_takes_no_machine_with_it() {
+    on_arm(async |authority| {
+        let manners = Manners {
+            pending: 2,
+            ..Manners::default()
+        };
+        let ground = Ground::with(&authority, manners).await;
+        let template = ground.template(&json!({})).await;
+        for (status, code) in [(404, "NotFound"), (403, "AuthorizationFailed")] {
+            let refusal = Refusal::new("Operations.get", status, code, "It is not to be seen.");
+            ground.arm.behave(|now| now.refusals.push(refusal));
+            let made = ground.make(&template, 2).await;
+            assert_eq!(made.len(), 2, "{code}");
+        }
+        assert_eq!(ground.calls().get("VirtualMachines.delete"), None);
+        assert_eq!(ground.list(&template).await.len(), 4);
+    });
+}

@@ -143,8 +143,9 @@ fn metadata_of(settings: &GcpSettings, found: &mut Vec<Finding>) {
         };
         found.extend(problem.map(|message| Finding::at("metadata", message)));
     }
-    let all: usize = settings.metadata.values().map(String::len).sum();
-    if all > METADATA_LIMIT {
+    let sizes = settings.metadata.values().map(String::len);
+    let is_each_small = sizes.clone().all(|size| size <= METADATA_LIMIT);
+    if is_each_small && sizes.sum::<usize>() > METADATA_LIMIT {
         let message = "has more than 256 KiB, and a machine takes 512 KiB with its user-data";
         found.push(Finding::at("metadata", message));
     }
@@ -184,6 +185,11 @@ mod tests {
             (json!({"labels": {"meshvm-stack": "a"}}), vec!["labels"]),
             (json!({"metadata": {"user-data": "x"}}), vec!["metadata"]),
             (json!({"metadata": {"a b": "x"}}), vec!["metadata"]),
+            (
+                json!({"metadata": {"a": "x".repeat(200 << 10), "b": "x".repeat(100 << 10)}}),
+                vec!["metadata"],
+            ),
+            (json!({"metadata": {"a": "x".repeat(200 << 10)}}), vec![]),
             (
                 json!({"firewall": {"owned": {"from": ["10.0.0.0/33", "gateway", "::/0"]}}}),
                 vec!["firewall.owned", "firewall.owned.from.0"],

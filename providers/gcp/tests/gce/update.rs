@@ -1,6 +1,6 @@
 //! Changing machines in place.
 
-use meshvm_gce::Refused;
+use meshvm_gce::{Manners, Refused};
 use meshvm_provider_api::{ErrorClass, Power};
 use serde_json::json;
 
@@ -169,5 +169,27 @@ fn another_type_is_the_next_one_where_there_is_no_room_for_the_first() {
         let mut kinds = Vec::from_iter(kinds.map(|it| it.as_str().unwrap().to_owned()));
         kinds.sort();
         assert_eq!(kinds, ["e2-medium", "n2-standard-2"], "one was refused");
+    });
+}
+
+#[test]
+fn operations_on_further_pages_are_waited_for() {
+    on_gce(async || {
+        let manners = Manners {
+            page: 1,
+            slow: 20,
+            ..Manners::default()
+        };
+        let ground = Ground::with(manners).await;
+        let block = |team: &str| json!({"zones": ["europe-west1-b"], "labels": {"team": team}});
+        let before = ground.template(&block("a")).await;
+        let made = ground.make(&before, 4).await;
+        let after = ground.template(&block("b")).await;
+        ground.calls();
+        ground.update(&after, &made, &["label.team"]).await.unwrap();
+        let calls = ground.calls();
+        assert!(calls["zoneOperations.list"] >= 3, "{calls:?}");
+        let listed = ground.list(&after).await;
+        assert_eq!(ground.differences(&after, &listed), [""; 0]);
     });
 }

@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::authority::Authority;
 use crate::description::{Description, Operation};
 use crate::handlers;
-use crate::manners::{Halt, Manners};
+use crate::manners::{Halt, Manners, Refusal};
 use crate::rights::{forbidden, is_allowed, linked};
 use crate::world::{World, group_id};
 use crate::{SECRET, SUBSCRIPTION, deployments, directory, subscription};
@@ -249,6 +249,15 @@ fn fate(world: &mut World, asked: &Asked, bearer: &str) -> Fate {
                 "It is needed.",
             ));
         }
+        if let Some(refusal) = taken(world, "Operations.get") {
+            let Refusal {
+                status,
+                code,
+                message,
+                ..
+            } = refusal;
+            return Fate::Answered(Reply::error(status, &code, &message));
+        }
         let id = id.to_owned();
         return Fate::Answered(match kind {
             "operations" => world.operation(&id),
@@ -347,6 +356,13 @@ fn is_known(version: &str, operation: &Operation, older: bool) -> bool {
     version == operation.version || (older && is_day && version < operation.version.as_str())
 }
 
+/// Takes the answer that was set in place of the double's.
+fn taken(world: &mut World, name: &str) -> Option<Refusal> {
+    let refusals = &mut world.manners.refusals;
+    let at = refusals.iter().position(|it| it.operation == name)?;
+    Some(refusals.remove(at))
+}
+
 /// Refuses what is not looked into.
 fn refused(world: &mut World, asked: &Asked, operation: &Operation) -> Option<Reply> {
     let name = operation.name.as_str();
@@ -424,12 +440,7 @@ fn refused(world: &mut World, asked: &Asked, operation: &Operation) -> Option<Re
         let message = "The subscription could not be found.";
         return Some(Reply::error(404, "SubscriptionNotFound", message));
     }
-    let at = world
-        .manners
-        .refusals
-        .iter()
-        .position(|it| it.operation == name)?;
-    let refusal = world.manners.refusals.remove(at);
+    let refusal = taken(world, name)?;
     if refusal.leaves_interface {
         let body = asked.body.clone().unwrap_or_default();
         let configuration =

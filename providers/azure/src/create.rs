@@ -80,7 +80,7 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
     if !failed.is_empty() {
         let names: BTreeSet<String> = failed.into_iter().map(|vm| vm.name).collect();
         leftovers::delete(client, names.clone()).await?;
-        leftovers::sweep(client, &names).await?;
+        leftovers::sweep(client, &names, &[]).await?;
     }
     let names = (0..batch.count).map(|index| {
         let fleet = &batch.ownership.fleet;
@@ -103,15 +103,21 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    let failed = making.shared().failed.clone();
-    leftovers::sweep(client, &failed).await?;
     let mut vms = whole;
-    let mut refused = None;
+    let mut errors = Vec::new();
     for result in results {
         match result {
             Ok(vm) => vms.extend(vm),
-            Err(error) if error.class.is_transient() => return Err(error),
-            Err(error) => refused = refused.or(Some(error)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let failed = making.shared().failed.clone();
+    leftovers::sweep(client, &failed, &vms).await?;
+    let mut refused = None;
+    for error in errors {
+        match error.class.is_transient() {
+            true => return Err(error),
+            false => refused = refused.or(Some(error)),
         }
     }
     match refused {
@@ -139,6 +145,11 @@ impl Making<'_> {
             let way = (place.zone.to_owned(), size.clone());
             if self.shared().full.contains(&way) {
                 continue;
+            }
+            if refused.is_some() {
+                // Before there is a machine of that name, or nobody would look for it.
+                let of = [name.to_ascii_lowercase()].into();
+                leftovers::sweep(self.client, &of, &[]).await?;
             }
             match self.of_size(&name, place, size).await {
                 Ok(vm) => return Ok(Some(vm)),
@@ -261,6 +272,11 @@ impl Making<'_> {
         refused: Option<ProviderError>,
     ) -> Result<Created, ProviderError> {
         let interfaces = observe::interfaces(self.client).await?;
+        let made = vms.iter().map(|vm| vm.name.to_ascii_lowercase());
+        // What an attempt left whose run was stopped before it knew: with a machine of that name
+        // there, nobody would look for it.
+        let left = made.filter(|name| leftovers::are_of(&interfaces, name, vms));
+        leftovers::sweep(self.client, &left.collect(), vms).await?;
         let by_machine = observe::by_machine(&interfaces);
         let machines: BTreeMap<String, Machine> = vms
             .iter()

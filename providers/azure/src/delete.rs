@@ -50,7 +50,7 @@ pub(crate) async fn machines(
         .map(|vm| vm.name.to_ascii_lowercase());
     let left = left.into_iter().map(|(name, _)| name.to_ascii_lowercase());
     let all: BTreeSet<String> = made.chain(left).collect();
-    leftovers::sweep(client, &all).await
+    leftovers::sweep(client, &all, &[]).await
 }
 
 /// Reads the machines that a list does not show: it may be late.

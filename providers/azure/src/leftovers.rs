@@ -10,12 +10,13 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use meshvm_provider_api::{ErrorClass, ProviderError};
 
 use crate::client::{Call, Client};
-use crate::cloud::is_same;
+use crate::cloud::{is_same, name_of};
+use crate::interface;
 use crate::observe;
 use crate::operation;
 use crate::policy::Action;
 use crate::tags;
-use crate::wire::{Interface, Part};
+use crate::wire::{Interface, Part, Vm};
 
 /// How many machines are made, changed or deleted at the same time: Azure has no call for several.
 pub(crate) const AT_ONCE: usize = 32;
@@ -36,12 +37,33 @@ pub(crate) async fn delete(
         .await
 }
 
+/// Returns whether some of the interfaces were left by an attempt to make a machine of this name,
+/// and are none of the machines'.
+pub(crate) fn are_of(interfaces: &[Interface], name: &str, machines: &[Vm]) -> bool {
+    interfaces.iter().any(|interface| {
+        let of = interface.tags.get(tags::MACHINE);
+        is_left(interface, machines) && of.is_some_and(|of| is_same(of, name))
+    })
+}
+
+/// Returns whether an interface is nobody's, and none that a list shows too late as one of these
+/// machines'.
+fn is_left(interface: &Interface, machines: &[Vm]) -> bool {
+    let used = machines
+        .iter()
+        .flat_map(|vm| &vm.properties.network_profile.network_interfaces);
+    let mut used = used.map(|it| name_of(&it.id));
+    interface.machine.is_none() && !used.any(|name| is_same(name, &interface.name))
+}
+
 /// Deletes what machines of these names, in lower case, have left behind.
 ///
-/// Nothing is touched that is in use, nor what was not made for one of them.
+/// Nothing is touched that is in use, also by those of the machines that were made after all, nor
+/// what was not made for one of them.
 pub(crate) async fn sweep(
     client: &Client,
     machines: &BTreeSet<String>,
+    made: &[Vm],
 ) -> Result<(), ProviderError> {
     if machines.is_empty() {
         return Ok(());
@@ -61,33 +83,32 @@ pub(crate) async fn sweep(
     };
     let left: Vec<&Interface> = interfaces
         .iter()
-        .filter(|interface| interface.machine.is_none() && is_of_one(&interface.tags))
+        .filter(|interface| is_left(interface, made) && is_of_one(&interface.tags))
         .collect();
-    for interface in &left {
-        let path = format!("Microsoft.Network/networkInterfaces/{}", interface.name);
-        gone(client, Action::DeleteInterface, client.place.path(&path)).await?;
-    }
-    let is_freed = |part: &Part| match &part.properties.ip_configuration {
-        None => true,
-        Some(of) => left.iter().any(|interface| {
-            let id = of.id.split("/ipConfigurations/").next().unwrap_or_default();
-            is_same(crate::cloud::name_of(id), &interface.name)
-        }),
-    };
-    for part in addresses
-        .iter()
-        .filter(|part| is_of_one(&part.tags) && is_freed(part))
-    {
-        let path = format!("Microsoft.Network/publicIPAddresses/{}", part.name);
-        gone(client, Action::DeleteAddress, client.place.path(&path)).await?;
-    }
-    let is_left = |part: &&Part| {
+    let is_loose = |part: &&Part| {
         let machine = machine_of_disk(&part.name).to_ascii_lowercase();
         part.managed_by.is_none() && machines.contains(&machine)
     };
-    for part in disks.iter().filter(is_left) {
+    for part in disks.iter().filter(is_loose) {
         let path = format!("Microsoft.Compute/disks/{}", part.name);
         gone(client, Action::DeleteDisk, client.place.path(&path)).await?;
+    }
+    // Interfaces are what leftovers are known by: whoever is stopped in the middle leaves one.
+    for part in addresses.iter().filter(|part| is_of_one(&part.tags)) {
+        if let Some(of) = &part.properties.ip_configuration {
+            let id = of.id.split("/ipConfigurations/").next();
+            let name = name_of(id.unwrap_or_default());
+            let Some(of) = left.iter().find(|it| is_same(name, &it.name)) else {
+                continue;
+            };
+            interface::free_addresses(client, of).await?;
+        }
+        let path = format!("Microsoft.Network/publicIPAddresses/{}", part.name);
+        gone(client, Action::DeleteAddress, client.place.path(&path)).await?;
+    }
+    for interface in &left {
+        let path = format!("Microsoft.Network/networkInterfaces/{}", interface.name);
+        gone(client, Action::DeleteInterface, client.place.path(&path)).await?;
     }
     Ok(())
 }

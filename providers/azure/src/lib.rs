@@ -24,6 +24,7 @@ mod delete;
 mod doctor;
 mod error;
 mod group;
+mod interface;
 mod kind;
 mod leftovers;
 mod let_go;

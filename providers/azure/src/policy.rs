@@ -23,7 +23,8 @@ pub enum Action {
     DeallocateMachine,
     /// Lists network interfaces, for addresses and for leftovers.
     ListInterfaces,
-    /// Changes the network security group of an interface.
+    /// Changes the network security group of an interface, or takes a public address off one that is
+    /// left over.
     PutInterface,
     /// Changes the tags of an interface whose machine is let go.
     PatchInterface,

@@ -16,6 +16,7 @@ use crate::client::{Call, Client};
 use crate::cloud::is_same;
 use crate::delete::unlisted;
 use crate::error;
+use crate::interface;
 use crate::leftovers::AT_ONCE;
 use crate::let_go;
 use crate::machine;
@@ -29,27 +30,6 @@ use crate::wire::{Interface, Vm};
 
 /// How often a change is tried on a machine that others change at the same time.
 const TRIES: u32 = 4;
-/// What of an interface is Azure's to say, and refused when it is sent back.
-const READ_ONLY: [&str; 4] = ["/etag", "/id", "/type", "/systemData"];
-/// The same, of its properties
-/// (<https://learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/create-or-update>).
-const READ_ONLY_PROPERTIES: [&str; 13] = [
-    "provisioningState",
-    "resourceGuid",
-    "macAddress",
-    "primary",
-    "virtualMachine",
-    "hostedWorkloads",
-    "tapConfigurations",
-    "dscpConfiguration",
-    "privateEndpoint",
-    "privateLinkService",
-    "vnetEncryptionSupported",
-    "defaultOutboundConnectivityEnabled",
-    "allowedFeatures",
-];
-/// The same, of its addresses.
-const READ_ONLY_ADDRESS: [&str; 2] = ["provisioningState", "privateLinkConnectionProperties"];
 
 /// Changes machines; safe to repeat.
 ///
@@ -182,7 +162,7 @@ impl Changes {
         start: bool,
     ) -> Result<(), ProviderError> {
         if let (Some(group), Some(interface)) = (&self.group, interface) {
-            self::group(client, interface, group.as_deref()).await?;
+            interface::set_group(client, interface, group.as_deref()).await?;
         }
         let size = &vm.properties.hardware_profile.vm_size;
         let sizes = self.sizes.as_deref().unwrap_or_default();
@@ -291,86 +271,4 @@ async fn run(client: &Client, action: Action, name: &str, what: &str) -> Result<
     let path = format!("{}/{what}", client.place.machine_path(name));
     let answer = client.send(&Call::post(action, path)).await?;
     operation::ended(client, action, &answer, None).await
-}
-
-/// Changes the group of an interface, which is put back whole.
-async fn group(
-    client: &Client,
-    interface: &Interface,
-    group: Option<&str>,
-) -> Result<(), ProviderError> {
-    let seen = interface.security_group.as_deref().unwrap_or_default();
-    if is_same(seen, group.unwrap_or_default()) {
-        return Ok(());
-    }
-    let body = with_group(&interface.whole, group);
-    let path = format!("Microsoft.Network/networkInterfaces/{}", interface.name);
-    let path = client.place.path(&path);
-    let answer = client
-        .send(&Call::put(Action::PutInterface, path, body))
-        .await?;
-    operation::ended(client, Action::PutInterface, &answer, None).await
-}
-
-/// Returns an interface as it is put back, with another group: without what is Azure's to say.
-fn with_group(whole: &Value, group: Option<&str>) -> Value {
-    let mut body = whole.clone();
-    let mut drop = |at: &str, names: &[&str]| {
-        if let Some(object) = body.pointer_mut(at).and_then(Value::as_object_mut) {
-            for name in names {
-                object.remove(name.trim_start_matches('/'));
-            }
-        }
-    };
-    drop("", &READ_ONLY);
-    drop("", &["name"]);
-    drop("/properties", &READ_ONLY_PROPERTIES);
-    let count = whole
-        .pointer("/properties/ipConfigurations")
-        .and_then(Value::as_array)
-        .map_or(0, Vec::len);
-    for index in 0..count {
-        let at = format!("/properties/ipConfigurations/{index}");
-        drop(&at, &["/etag", "/type", "/id"]);
-        drop(&format!("{at}/properties"), &READ_ONLY_ADDRESS);
-    }
-    match group {
-        Some(id) => body["properties"]["networkSecurityGroup"] = json!({"id": id}),
-        None => drop("/properties", &["networkSecurityGroup"]),
-    }
-    body
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interface_is_put_back_with_all_that_others_set() {
-        let whole = json!({
-            "id": "/i", "name": "i", "etag": "e", "location": "westeurope", "tags": {"a": "1"},
-            "properties": {
-                "provisioningState": "Succeeded", "macAddress": "00",
-                "enableAcceleratedNetworking": true,
-                "ipConfigurations": [{"name": "primary", "id": "/c", "etag": "e", "properties": {
-                    "provisioningState": "Succeeded", "privateIPAddress": "10.0.0.4",
-                    "applicationSecurityGroups": [{"id": "/asg"}],
-                }}],
-            },
-        });
-        let expected = json!({
-            "location": "westeurope", "tags": {"a": "1"},
-            "properties": {
-                "enableAcceleratedNetworking": true,
-                "networkSecurityGroup": {"id": "/g"},
-                "ipConfigurations": [{"name": "primary", "properties": {
-                    "privateIPAddress": "10.0.0.4",
-                    "applicationSecurityGroups": [{"id": "/asg"}],
-                }}],
-            },
-        });
-        assert_eq!(with_group(&whole, Some("/g")), expected);
-        let without = with_group(&expected, None);
-        assert_eq!(without["properties"]["networkSecurityGroup"], Value::Null);
-    }
 }

@@ -9,6 +9,8 @@ use crate::server::Reply;
 use crate::world::{World, set, text, type_of};
 
 const NETWORK: &str = "Microsoft.Network";
+/// Where an interface says what its public address is.
+const PUBLIC: &str = "/properties/ipConfigurations/0/properties/publicIPAddress/id";
 
 /// An interface inside of a machine's request.
 pub(crate) struct Inline<'a> {
@@ -87,14 +89,16 @@ impl World {
     pub fn put_interface(&mut self, id: &str, mut body: Value) -> Reply {
         let before = self.get(id).map(|it| it.body.clone());
         let status = if before.is_some() { 200 } else { 201 };
-        if let Some(machine) =
-            before.and_then(|it| it.pointer("/properties/virtualMachine").cloned())
-        {
-            set(&mut body, "/properties/virtualMachine", machine);
+        let had = before.as_ref();
+        if let Some(machine) = had.and_then(|it| it.pointer("/properties/virtualMachine")) {
+            set(&mut body, "/properties/virtualMachine", machine.clone());
         }
+        let is_kept = text(&body, PUBLIC) == had.and_then(|it| text(it, PUBLIC));
         if let Err(reply) = self.put_interface_body(id, body) {
             return reply;
         }
+        let freed = had.and_then(|it| text(it, PUBLIC)).filter(|_| !is_kept);
+        self.free(freed);
         let operation = self.begin(id, End::Changed);
         let body = self.get(id).map(|it| it.body.clone());
         let mut reply = self.goes_on(status, body, &operation, NETWORK);
@@ -199,24 +203,21 @@ impl World {
     /// Removes an interface, with the address that goes with it.
     pub fn remove_interface(&mut self, id: &str) {
         let body = self.get(id).map(|it| it.body.clone()).unwrap_or_default();
-        let public = text(
-            &body,
-            "/properties/ipConfigurations/0/properties/publicIPAddress/id",
-        );
-        if let Some(public) = public {
-            let option = self
-                .get(public)
-                .and_then(|it| text(&it.body, "/properties/deleteOption"));
-            match option {
-                Some("Delete") => self.remove(public),
-                _ => {
-                    if let Some(resource) = self.get_mut(public) {
-                        resource.body["properties"]["ipConfiguration"] = Value::Null;
-                    }
-                }
-            }
+        let public = text(&body, PUBLIC);
+        let resource = public.and_then(|public| self.get(public));
+        let option = resource.and_then(|it| text(&it.body, "/properties/deleteOption"));
+        match (public, option) {
+            (Some(public), Some("Delete")) => self.remove(public),
+            (public, _) => self.free(public),
         }
         self.remove(id);
+    }
+
+    /// Leaves an address without its interface.
+    fn free(&mut self, address: Option<&str>) {
+        if let Some(resource) = address.and_then(|id| self.get_mut(id)) {
+            resource.body["properties"]["ipConfiguration"] = Value::Null;
+        }
     }
 
     /// Leaves an interface without its machine.
@@ -247,13 +248,7 @@ impl World {
         match kind.as_str() {
             "microsoft.network/networkinterfaces" => {
                 // The address that it had is free from now on, and stays.
-                let public = text(
-                    &body,
-                    "/properties/ipConfigurations/0/properties/publicIPAddress/id",
-                );
-                if let Some(resource) = public.and_then(|public| self.get_mut(public)) {
-                    resource.body["properties"]["ipConfiguration"] = Value::Null;
-                }
+                self.free(text(&body, PUBLIC));
                 self.remove(id);
             }
             _ => self.remove(id),

@@ -1,4 +1,4 @@
-//! The nine methods that make a provider.
+//! The methods that make a provider.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::error::{ErrorClass, ProviderError};
 use crate::labels::{self, BatchKey, Labels, Ownership};
 use crate::machine::{Machine, MachineId};
+use crate::need::{Growth, Need};
 use crate::private::PrivateFiles;
 use crate::shared::Shared;
 use crate::template::{Difference, Finding, Template};
@@ -87,6 +88,12 @@ pub trait Kind: Send + Sync {
         false
     }
 
+    /// Returns whether fleets that are made from the template have something of their own beside
+    /// machines, which goes with their last one, such as a firewall rule.
+    fn has_parts(&self, _: &Template) -> bool {
+        false
+    }
+
     /// Connects to a scope. Makes no change and creates nothing remote.
     ///
     /// # Errors
@@ -140,6 +147,15 @@ pub trait Provider: Send + Sync {
     async fn prepare(&self, template: &Template, effort: Effort)
     -> Result<Template, ProviderError>;
 
+    /// Looks whether so many machines more than there are can be had, and changes nothing: once a
+    /// plan is made. Returns what they take of things that other fleets may want as well.
+    ///
+    /// # Errors
+    /// All that is in the way, at once, by [`ProviderError::all`].
+    async fn check(&self, _: &Template, _: &Growth) -> Result<Vec<Need>, ProviderError> {
+        Ok(Vec::new())
+    }
+
     /// Creates a batch of machines under one key.
     ///
     /// The same batch again returns the machines that the key made and that
@@ -172,7 +188,9 @@ pub trait Provider: Send + Sync {
 
     /// Deletes machines and everything that was made for them alone.
     ///
-    /// A machine that does not exist counts as deleted.
+    /// A machine that does not exist counts as deleted. What fleets of the stack had of their own
+    /// beside machines, such as firewall rules, goes with their last one; where none is named,
+    /// only that goes whose fleets have no machine left.
     ///
     /// # Errors
     /// `Conflict` when a machine does not carry the label of `stack`; then none is deleted.
@@ -180,14 +198,10 @@ pub trait Provider: Send + Sync {
 }
 
 /// How far a `prepare` goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// Looks up names and changes nothing: for a plan.
     Look,
-    /// Checks that so many machines more than there are, by zone, can be had, and changes nothing:
-    /// once a plan is made. All that is in the way is told at once, by
-    /// [`ProviderError::all`].
-    Check(BTreeMap<String, u32>),
     /// Makes ready what machines need: before the first of them is made.
     Make,
 }

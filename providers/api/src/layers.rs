@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::{Batch, Created, Effort, Provider, Query, Update};
 use crate::error::ProviderError;
 use crate::machine::{Machine, MachineId};
+use crate::need::{Growth, Need};
 use crate::private::PrivateFiles;
 use crate::template::Template;
 
@@ -35,6 +36,8 @@ pub enum Operation {
     Observe,
     /// [`Provider::prepare`].
     Prepare,
+    /// [`Provider::check`].
+    Check,
     /// [`Provider::create`].
     Create,
     /// [`Provider::update`].
@@ -48,6 +51,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Observe => "observe",
             Self::Prepare => "prepare",
+            Self::Check => "check",
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
@@ -97,9 +101,17 @@ impl<L: Layer> Provider for Layered<L> {
         effort: Effort,
     ) -> Result<Template, ProviderError> {
         self.layer
-            .around(Operation::Prepare, || {
-                self.inner.prepare(template, effort.clone())
-            })
+            .around(Operation::Prepare, || self.inner.prepare(template, effort))
+            .await
+    }
+
+    async fn check(
+        &self,
+        template: &Template,
+        growth: &Growth,
+    ) -> Result<Vec<Need>, ProviderError> {
+        self.layer
+            .around(Operation::Check, || self.inner.check(template, growth))
             .await
     }
 

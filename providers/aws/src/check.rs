@@ -3,10 +3,8 @@
 
 pub(crate) mod quota;
 
-use std::collections::BTreeMap;
-
 use aws_sdk_ec2::types::{Filter, InstanceType, InstanceTypeInfo};
-use meshvm_provider_api::{ErrorClass, ProviderError, Template};
+use meshvm_provider_api::{ErrorClass, Growth, Need, ProviderError, Scope, Template};
 
 use crate::client::Client;
 use crate::policy::Action;
@@ -14,44 +12,46 @@ use crate::recipe::{Found, Recipe};
 use crate::resolve::describe_subnets;
 use crate::settings::AwsSettings;
 
-/// How many more machines are to be made, by zone.
-pub(crate) type Growth = BTreeMap<String, u32>;
-
-/// Looks whether machines can be had.
+/// Looks whether machines can be had; returns what they take of what others may want, where it is
+/// known: not where one of several types will do.
 ///
 /// # Errors
 /// One error of all that is in the way, in the class of the first.
-pub(crate) async fn check(
+pub(crate) async fn template(
     client: &Client,
     template: &Template,
     growth: &Growth,
-) -> Result<(), ProviderError> {
+) -> Result<Vec<Need>, ProviderError> {
     let recipe = Recipe::of(template)?;
     let (asked, found) = (&recipe.asked, recipe.found()?);
+    let place = &template.scope;
     let kinds = async {
-        match types(client, asked).await {
-            Ok(infos) => {
-                let mut errors = of_other_architectures(asked, found, &infos);
-                errors.extend(quota::exceeded(client, asked, &infos, growth).await);
-                errors
-            }
-            Err(error) => vec![error],
+        let infos = types(client, asked).await.map_err(|error| vec![error])?;
+        let mut errors = of_other_architectures(asked, found, &infos);
+        match quota::need(client, asked, &infos, growth, place).await {
+            Ok(need) if errors.is_empty() => return Ok(Vec::from_iter(need)),
+            Ok(_) => {}
+            Err(error) => errors.push(error),
         }
+        Err(errors)
     };
     let (kinds, groups, addresses, profile) = futures::join!(
         kinds,
         groups_elsewhere(client, asked, found),
-        used_up_subnets(client, found, growth),
+        subnets(client, found, growth, place),
         missing_profile(client, asked),
     );
-    let mut errors = kinds;
-    errors.extend(groups.unwrap_or_else(|error| vec![error]));
-    errors.extend(addresses.unwrap_or_else(|error| vec![error]));
-    errors.extend(profile);
-    match ProviderError::all(errors) {
-        Some(error) => Err(error),
-        None => Ok(()),
+    let mut errors = Vec::new();
+    let mut needs = Vec::new();
+    for answer in [kinds, addresses] {
+        match answer {
+            Ok(found) => needs.extend(found),
+            Err(found) => errors.extend(found),
+        }
     }
+    errors.extend(groups.unwrap_or_else(|error| vec![error]));
+    errors.extend(profile);
+    ProviderError::all(errors).map_or(Ok(needs), Err)
 }
 
 async fn types(
@@ -126,38 +126,52 @@ async fn groups_elsewhere(
     Ok(stray.map(error).collect())
 }
 
-async fn used_up_subnets(
+/// Looks whether the subnets have addresses left; returns what is taken of them.
+async fn subnets(
     client: &Client,
     found: &Found,
     growth: &Growth,
-) -> Result<Vec<ProviderError>, ProviderError> {
+    place: &Scope,
+) -> Result<Vec<Need>, Vec<ProviderError>> {
     let ids: Vec<String> = found.subnets.values().flatten().cloned().collect();
     let filter = Filter::builder()
         .name("subnet-id")
         .set_values(Some(ids))
         .build();
-    let subnets = describe_subnets(client, vec![filter]).await?;
-    let left = |ids: &[String]| -> i64 {
+    let subnets = describe_subnets(client, vec![filter]).await;
+    let subnets = subnets.map_err(|error| vec![error])?;
+    let left = |ids: &[String]| -> u64 {
         let own = subnets.iter().filter(|subnet| {
             let id = subnet.subnet_id();
             id.is_some_and(|id| ids.iter().any(|it| it == id))
         });
-        own.filter_map(|subnet| subnet.available_ip_address_count())
-            .map(i64::from)
-            .sum()
+        let left = own.filter_map(|subnet| subnet.available_ip_address_count());
+        left.filter_map(|left| u64::try_from(left).ok()).sum()
     };
-    let short = growth.iter().filter_map(|(zone, count)| {
-        let left = left(found.subnets.get(zone)?);
-        (left < i64::from(*count)).then(|| {
+    let mut needs = Vec::new();
+    let mut short = Vec::new();
+    for (zone, count) in growth {
+        let Some(ids) = found.subnets.get(zone) else {
+            continue;
+        };
+        let (left, needed) = (left(ids), u64::from(*count));
+        if left < needed {
             let message = format!(
                 "the subnets in {zone} have {left} addresses left, and {count} machines are to be \
                  made there"
             );
-            ProviderError::new(ErrorClass::Capacity, message)
-                .with_hint("add a subnet that has addresses left")
-        })
-    });
-    Ok(short.collect())
+            let error = ProviderError::new(ErrorClass::Capacity, message);
+            short.push(error.with_hint("add a subnet that has addresses left"));
+        }
+        let mut ids = ids.clone();
+        ids.sort();
+        let of = format!("the addresses of {} in {place}", ids.join(", "));
+        needs.push(Need { of, needed, left });
+    }
+    match short.is_empty() {
+        true => Ok(needs),
+        false => Err(short),
+    }
 }
 
 /// Looks whether the instance profile exists; one that may not be looked at is taken to.

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
-    Query, Scope, Template, Update,
+    Batch, Created, Effort, ErrorClass, Growth, Machine, MachineId, Need, PrivateFiles, Provider,
+    ProviderError, Query, Scope, Template, Update,
 };
 
 use crate::client::Client;
@@ -45,18 +45,20 @@ impl Provider for AwsProvider {
         observe::machines(&self.client, &which).await
     }
 
-    async fn prepare(
+    async fn prepare(&self, template: &Template, _: Effort) -> Result<Template, ProviderError> {
+        self.check_scope(template)?;
+        // What a machine needs is made in its own call.
+        resolve::template(&self.client, template).await
+    }
+
+    async fn check(
         &self,
         template: &Template,
-        effort: Effort,
-    ) -> Result<Template, ProviderError> {
+        growth: &Growth,
+    ) -> Result<Vec<Need>, ProviderError> {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
-        match effort {
-            Effort::Look | Effort::Make => {}
-            Effort::Check(growth) => check::check(&self.client, &template, &growth).await?,
-        }
-        Ok(template)
+        check::template(&self.client, &template, growth).await
     }
 
     async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {

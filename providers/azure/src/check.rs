@@ -1,8 +1,8 @@
 //! Looks whether such machines can be had, before the first change. Changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use meshvm_provider_api::{ErrorClass, ProviderError, Template};
+use meshvm_provider_api::{ErrorClass, Growth, Need, ProviderError, Template};
 use serde::Deserialize;
 
 use crate::client::{Call, Client};
@@ -76,7 +76,8 @@ impl Size {
     }
 }
 
-/// Looks whether so many machines of a template can be had, by zone.
+/// Looks whether so many machines of a template can be had, by zone; returns what they take of what
+/// others may want, where it is known: not where one of several sizes will do.
 ///
 /// # Errors
 /// All that is in the way: `Invalid` or `NotFound` when they never can, `PermissionDenied` when
@@ -84,8 +85,8 @@ impl Size {
 pub(crate) async fn template(
     client: &Client,
     template: &Template,
-    more: &BTreeMap<String, u32>,
-) -> Result<(), ProviderError> {
+    more: &Growth,
+) -> Result<Vec<Need>, ProviderError> {
     let more: u64 = more.values().map(|count| u64::from(*count)).sum();
     let recipe = Recipe::of(template)?;
     let (asked, found) = (&recipe.asked, recipe.found()?);
@@ -102,11 +103,17 @@ pub(crate) async fn template(
         group_fits(client, asked),
         rights::may_make(client, asked),
     );
-    let found = [group, sizes, subnet, security, rights].into_iter();
-    match ProviderError::all(found.filter_map(Result::err).collect()) {
-        Some(error) => Err(error),
-        None => Ok(()),
+    let mut wrong = Vec::new();
+    let mut needs = Vec::new();
+    for answer in [sizes, subnet.map(Vec::from_iter)] {
+        match answer {
+            Ok(found) => needs.extend(found),
+            Err(error) => wrong.push(error),
+        }
     }
+    let others = [group, security, rights].into_iter();
+    wrong.extend(others.filter_map(Result::err));
+    ProviderError::all(wrong).map_or(Ok(needs), Err)
 }
 
 async fn sizes_fit(
@@ -114,7 +121,7 @@ async fn sizes_fit(
     asked: &AzureSettings,
     found: &Found,
     more: u64,
-) -> Result<(), ProviderError> {
+) -> Result<Vec<Need>, ProviderError> {
     let location = &client.place.location;
     let skus = client.place.subscription_path(&format!(
         "Microsoft.Compute/skus?$filter=location%20eq%20'{location}'"
@@ -153,14 +160,26 @@ async fn sizes_fit(
         }
     }
     let is_spot = asked.spot.is_some();
-    let short = sizes
-        .iter()
-        .map(|size| over_quota(size, &usages, is_spot, more));
+    let place = format!("{location} of subscription {}", asked.subscription);
+    let needs = |size: &Size| needs(size, &usages, is_spot, more, &place);
+    let wanted: Vec<_> = sizes.iter().map(|size| (&size.name, needs(size))).collect();
+    let short = wanted.iter().map(|(name, needs)| {
+        let short = needs.iter().find(|need| need.needed > need.left)?;
+        let Need { of, needed, left } = short;
+        let message = format!("{left} of {of} are left, and {more} of {name} would take {needed}");
+        Some(ProviderError::new(ErrorClass::Quota, message).with_hint(
+            "ask for a higher quota: `az vm list-usage` shows what is used, the portal raises it",
+        ))
+    });
     // One of several may be used up.
     let short: Option<Vec<ProviderError>> = short.collect();
-    match short.and_then(|all| all.into_iter().next()) {
-        Some(error) => Err(error),
-        None => Ok(()),
+    match (
+        short.and_then(|all| all.into_iter().next()),
+        wanted.as_slice(),
+    ) {
+        (Some(error), _) => Err(error),
+        (None, [(_, only)]) => Ok(only.clone()),
+        (None, _) => Ok(Vec::new()),
     }
 }
 
@@ -236,27 +255,29 @@ const CORES: &str = "cores";
 /// (<https://learn.microsoft.com/azure/quotas/spot-quota>).
 const SPOT_CORES: &str = "lowPriorityCores";
 
-/// Returns which quota does not let so many machines of a size be made.
-fn over_quota(size: &Size, usages: &[Usage], is_spot: bool, more: u64) -> Option<ProviderError> {
-    let each: i64 = size.capability("vCPUs")?.parse().ok()?;
-    let cores = each.saturating_mul(i64::try_from(more).unwrap_or(i64::MAX));
-    let short = usages.iter().find(|usage| {
+/// Returns what so many machines of a size take of the quotas that are told.
+fn needs(size: &Size, usages: &[Usage], is_spot: bool, more: u64, place: &str) -> Vec<Need> {
+    let each = size.capability("vCPUs").and_then(|it| it.parse().ok());
+    let Some(each): Option<u64> = each else {
+        return Vec::new();
+    };
+    let counts = |usage: &&Usage| {
         let is = |name: &str| is_same(&usage.name.value, name);
-        let counts = match is_spot {
+        match is_spot {
             true => is(SPOT_CORES),
             false => is(&size.family) || is(CORES),
-        };
-        counts && usage.current_value.saturating_add(cores) > usage.limit
-    })?;
-    let (used, limit) = (short.current_value, short.limit);
-    let what = &short.name.localized_value;
-    let message = format!(
-        "{used} of {limit} are used of \"{what}\", and {more} of {} would take {cores}",
-        size.name
-    );
-    Some(ProviderError::new(ErrorClass::Quota, message).with_hint(
-        "ask for a higher quota: `az vm list-usage` shows what is used, the portal raises it",
-    ))
+        }
+    };
+    let told = usages.iter().filter(counts).map(|usage| {
+        let (used, limit) = (usage.current_value, usage.limit);
+        let what = &usage.name.localized_value;
+        Need {
+            of: format!("{limit} \"{what}\" in {place}"),
+            needed: each.saturating_mul(more),
+            left: u64::try_from(limit.saturating_sub(used)).unwrap_or_default(),
+        }
+    });
+    told.collect()
 }
 
 #[derive(Default, Deserialize)]
@@ -295,13 +316,17 @@ async fn subnet_has_room(
     client: &Client,
     asked: &AzureSettings,
     more: u64,
-) -> Result<(), ProviderError> {
+) -> Result<Option<Need>, ProviderError> {
     let id = settings::subnet_id(asked);
+    let of = format!("the addresses of subnet {}", id.to_ascii_lowercase());
     let read = client.read(&Call::get(Action::GetSubnet, id)).await;
     let Subnet { properties } = read.map_err(|error| missing(error, "subnet", &asked.subnet))?;
     let left = match properties.free() {
         Some(left) if left < more => left,
-        Some(_) | None => return Ok(()),
+        left => {
+            let needed = more;
+            return Ok(left.map(|left| Need { of, needed, left }));
+        }
     };
     let message = format!(
         "subnet `{}` has {left} addresses left, and {more} are needed",

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
-    Query, Scope, Template, Update,
+    Batch, Created, Effort, ErrorClass, Growth, Machine, MachineId, Need, PrivateFiles, Provider,
+    ProviderError, Query, Scope, Template, Update,
 };
 
 use crate::client::Client;
@@ -54,19 +54,20 @@ impl Provider for AzureProvider {
         observe::machines(&self.client, &which).await
     }
 
-    async fn prepare(
+    async fn prepare(&self, template: &Template, _: Effort) -> Result<Template, ProviderError> {
+        self.check_scope(template)?;
+        // What a machine needs is made in its own call.
+        resolve::template(&self.client, template).await
+    }
+
+    async fn check(
         &self,
         template: &Template,
-        effort: Effort,
-    ) -> Result<Template, ProviderError> {
+        growth: &Growth,
+    ) -> Result<Vec<Need>, ProviderError> {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
-        match effort {
-            Effort::Check(more) => check::template(&self.client, &template, &more).await?,
-            // What a machine needs is made in its own call.
-            Effort::Look | Effort::Make => {}
-        }
-        Ok(template)
+        check::template(&self.client, &template, growth).await
     }
 
     async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {
@@ -86,9 +87,6 @@ impl Provider for AzureProvider {
 
     async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError> {
         delete::machines(&self.client, stack, machines).await?;
-        match machines.is_empty() {
-            true => Ok(()),
-            false => self.group.remove_if_empty(&self.client, stack).await,
-        }
+        self.group.remove_if_empty(&self.client, stack).await
     }
 }

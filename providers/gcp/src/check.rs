@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use google_cloud_compute_v1::model::subnetworks::get_request::Views;
 use google_cloud_compute_v1::model::{MachineType, Quota, Subnetwork, TestPermissionsRequest};
-use meshvm_provider_api::{ErrorClass, ProviderError, Template};
+use meshvm_provider_api::{ErrorClass, Growth, Need, ProviderError, Template};
 
 use crate::attributes::last;
 use crate::client::Client;
@@ -24,7 +24,8 @@ const FAMILIES: [&str; 12] = [
 /// Families whose processors count as `CPUS`.
 const ORDINARY: [&str; 5] = ["e2", "n1", "f1", "g1", "custom"];
 
-/// Looks whether so many machines of a template can be had, by zone.
+/// Looks whether so many machines of a template can be had, by zone; returns what they take of what
+/// others may want, where it is known: not where one of several types will do.
 ///
 /// # Errors
 /// All that is in the way: `Invalid` or `NotFound` when they never can, `PermissionDenied` when
@@ -32,8 +33,8 @@ const ORDINARY: [&str; 5] = ["e2", "n1", "f1", "g1", "custom"];
 pub(crate) async fn template(
     client: &Client,
     template: &Template,
-    more: &BTreeMap<String, u32>,
-) -> Result<(), ProviderError> {
+    more: &Growth,
+) -> Result<Vec<Need>, ProviderError> {
     let more: u64 = more.values().map(|count| u64::from(*count)).sum();
     let recipe = Recipe::of(template)?;
     let (asked, found) = (&recipe.asked, recipe.found()?);
@@ -43,18 +44,29 @@ pub(crate) async fn template(
         subnetwork_fits(client, asked, &network, more),
         may_use(client, asked, &network),
     );
-    let mut all: Vec<ProviderError> = types.unwrap_or_else(|error| vec![error]);
-    all.extend([subnetwork, rights].into_iter().filter_map(Result::err));
-    ProviderError::all(all).map_or(Ok(()), Err)
+    let mut needs = Vec::new();
+    let mut all = match types {
+        Ok((found, wrong)) => {
+            needs.extend(found);
+            wrong
+        }
+        Err(error) => vec![error],
+    };
+    match subnetwork {
+        Ok(need) => needs.extend(need),
+        Err(error) => all.push(error),
+    }
+    all.extend(rights.err());
+    ProviderError::all(all).map_or(Ok(needs), Err)
 }
 
-/// Returns what is wrong with the machine types.
+/// Returns what machines take of quotas, and what is wrong with their types.
 async fn types(
     client: &Client,
     asked: &GcpSettings,
     found: &Found,
     more: u64,
-) -> Result<Vec<ProviderError>, ProviderError> {
+) -> Result<(Vec<Need>, Vec<ProviderError>), ProviderError> {
     let names = &asked.machine_type.0;
     let (custom, named): (Vec<String>, Vec<String>) =
         names.iter().cloned().partition(|name| is_custom(name));
@@ -71,15 +83,25 @@ async fn types(
     for kind in &types {
         fitting.insert(kind.name.as_deref().unwrap_or_default(), kind);
     }
-    let short: Vec<Option<ProviderError>> = fitting
-        .values()
-        .map(|kind| over_quota(kind, &region.quotas, asked, more))
+    let wanted: Vec<(&str, Vec<Need>)> = fitting
+        .iter()
+        .map(|(name, kind)| (*name, needs(kind, &region.quotas, asked, more)))
         .collect();
+    let short = wanted.iter().map(|(name, needs)| {
+        let short = needs.iter().find(|need| need.needed > need.left)?;
+        let Need { of, needed, left } = short;
+        let message = format!("{left} of {of} are left, and {more} of {name} would take {needed}");
+        let error = ProviderError::new(ErrorClass::Quota, message);
+        Some(error.with_hint("ask for a higher quota on the page IAM & Admin, Quotas"))
+    });
     // One of several may be used up.
-    if short.iter().all(Option::is_some) {
-        wrong.extend(short.into_iter().flatten().next());
-    }
-    Ok(wrong)
+    let short: Option<Vec<ProviderError>> = short.collect();
+    wrong.extend(short.and_then(|all| all.into_iter().next()));
+    let needs = match wanted.as_slice() {
+        [(_, only)] => only.clone(),
+        _ => Vec::new(),
+    };
+    Ok((needs, wrong))
 }
 
 /// Returns the zones where no type can be had.
@@ -170,41 +192,34 @@ async fn machine_types(
     }
 }
 
-/// Returns which quota does not let so many machines of a type be made, as far as the region
-/// tells.
-fn over_quota(
-    kind: &MachineType,
-    quotas: &[Quota],
-    asked: &GcpSettings,
-    more: u64,
-) -> Option<ProviderError> {
+/// Returns what so many machines of a type take of the quotas that the region tells.
+fn needs(kind: &MachineType, quotas: &[Quota], asked: &GcpSettings, more: u64) -> Vec<Need> {
     let name = kind.name.as_deref().unwrap_or_default();
     let of = |metric: &str| {
         let is_it = |it: &&Quota| it.metric.as_ref().and_then(|it| it.name()) == Some(metric);
         quotas.iter().find(is_it)
     };
     let processors = u64::try_from(kind.guest_cpus.unwrap_or_default()).unwrap_or_default();
-    let mut needs: Vec<(String, u64)> = vec![("INSTANCES".to_owned(), more)];
-    needs.extend(processors_of(name, asked, &of).map(|metric| (metric, processors * more)));
+    let mut wanted: Vec<(String, u64)> = vec![("INSTANCES".to_owned(), more)];
+    wanted.extend(processors_of(name, asked, &of).map(|metric| (metric, processors * more)));
     if asked.public_address {
-        needs.push(("IN_USE_ADDRESSES".to_owned(), more));
+        wanted.push(("IN_USE_ADDRESSES".to_owned(), more));
     }
     for (metric, each) in disks(asked) {
-        needs.push((metric.to_owned(), each * more));
+        wanted.push((metric.to_owned(), each * more));
     }
-    needs.into_iter().find_map(|(metric, needed)| {
+    let told = wanted.into_iter().filter_map(|(metric, needed)| {
         let quota = of(&metric)?;
         let (limit, used) = (quota.limit?, quota.usage.unwrap_or_default());
-        // Quotas are numbers of things, though the API writes them as if they were measured.
-        (used + needed as f64 > limit).then(|| {
-            let region = asked.region.as_str();
-            let message = format!(
-                "{used} of {limit} {metric} of {region} are used, and {more} of {name} would take {needed}"
-            );
-            ProviderError::new(ErrorClass::Quota, message)
-                .with_hint("ask for a higher quota on the page IAM & Admin, Quotas")
+        let (region, project) = (asked.region.as_str(), asked.project.as_str());
+        Some(Need {
+            of: format!("{limit} {metric} of {region} in project {project}"),
+            needed,
+            // Quotas are whole numbers, though the API writes them as others; a cast keeps below 0.
+            left: (limit - used) as u64,
         })
-    })
+    });
+    told.collect()
 }
 
 /// Returns the quota that a type's processors count against.
@@ -272,7 +287,7 @@ async fn subnetwork_fits(
     asked: &GcpSettings,
     network: &Network<'_>,
     more: u64,
-) -> Result<(), ProviderError> {
+) -> Result<Option<Need>, ProviderError> {
     let apis = &client.apis;
     let name = network.subnetwork;
     let call = || {
@@ -308,7 +323,14 @@ async fn subnetwork_fits(
             Err(ProviderError::new(ErrorClass::Capacity, message)
                 .with_hint("take a subnetwork that has addresses left, or expand this one"))
         }
-        Some(_) | None => Ok(()),
+        left => Ok(left.map(|left| Need {
+            of: format!(
+                "the addresses of subnetwork {}/{}/{name}",
+                network.project, apis.region
+            ),
+            needed: more,
+            left,
+        })),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use meshvm_provider_api::{
-    Batch, Created, Effort, ErrorClass, Machine, MachineId, PrivateFiles, Provider, ProviderError,
-    Query, Scope, Template, Update, labels,
+    Batch, Created, Effort, ErrorClass, Growth, Machine, MachineId, Need, PrivateFiles, Provider,
+    ProviderError, Query, Scope, Template, Update, labels,
 };
 
 use crate::client::Client;
@@ -56,19 +56,20 @@ impl Provider for GcpProvider {
         Ok(machines)
     }
 
-    async fn prepare(
+    async fn prepare(&self, template: &Template, _: Effort) -> Result<Template, ProviderError> {
+        self.check_scope(template)?;
+        // What a machine needs is made in its own call.
+        resolve::template(&self.client, template).await
+    }
+
+    async fn check(
         &self,
         template: &Template,
-        effort: Effort,
-    ) -> Result<Template, ProviderError> {
+        growth: &Growth,
+    ) -> Result<Vec<Need>, ProviderError> {
         self.check_scope(template)?;
         let template = resolve::template(&self.client, template).await?;
-        match effort {
-            Effort::Check(more) => check::template(&self.client, &template, &more).await?,
-            // What a machine needs is made in its own call.
-            Effort::Look | Effort::Make => {}
-        }
-        Ok(template)
+        check::template(&self.client, &template, growth).await
     }
 
     async fn create(&self, batch: &Batch, _: &dyn PrivateFiles) -> Result<Created, ProviderError> {

@@ -7,9 +7,8 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceTypeInfo};
 use aws_sdk_servicequotas::types::ServiceQuota;
-use meshvm_provider_api::{ErrorClass, ProviderError};
+use meshvm_provider_api::{ErrorClass, Growth, Need, ProviderError, Scope};
 
-use super::Growth;
 use crate::client::Client;
 use crate::observe;
 use crate::policy::Action;
@@ -73,53 +72,55 @@ impl Families {
     }
 }
 
-/// Looks whether a quota is exceeded; one that is not told, or may not be read, is not.
-pub(super) async fn exceeded(
+/// Returns what is needed of a quota; nothing of one that is not told, or may not be read.
+///
+/// # Errors
+/// `Quota` when it is exceeded.
+pub(super) async fn need(
     client: &Client,
     asked: &AwsSettings,
     infos: &[InstanceTypeInfo],
     growth: &Growth,
-) -> Option<ProviderError> {
+    place: &Scope,
+) -> Result<Option<Need>, ProviderError> {
     let types = asked.instance_type.0.iter();
     let families: BTreeSet<Option<Families>> = types.map(|kind| Families::of(kind)).collect();
     // Where a fallback counts elsewhere, it is no obstacle that one quota is used up.
     let [Some(families)] = families.into_iter().collect::<Vec<_>>()[..] else {
-        return None;
+        return Ok(None);
     };
     let count: u64 = growth.values().copied().map(u64::from).sum();
     let vcpus = infos.iter().filter_map(|info| {
         let vcpus = info.v_cpu_info()?.default_v_cpus()?;
         u64::try_from(vcpus).ok()
     });
-    let needed = count * vcpus.min()?;
+    let Some(each) = vcpus.min() else {
+        return Ok(None);
+    };
+    let needed = count * each;
     let is_spot = asked.spot.is_some();
     let code = families.code(is_spot);
+    use ErrorClass::{NotFound, PermissionDenied};
     let quota = match quota(client, code).await {
-        Ok(quota) => quota?,
-        Err(error) => {
-            let is_untold = matches!(
-                error.class,
-                ErrorClass::NotFound | ErrorClass::PermissionDenied
-            );
-            return (!is_untold).then_some(error);
-        }
+        Err(error) if matches!(error.class, NotFound | PermissionDenied) => None,
+        answer => answer?,
+    };
+    let Some((quota, value)) = quota.and_then(|it| Some((it.quota_name.clone(), it.value?))) else {
+        return Ok(None);
     };
     // Quotas are whole numbers, written as others.
-    let most = quota.value()? as u64;
-    let used = match observe::alive(client).await {
-        Ok(instances) => used(&instances, infos, families, is_spot),
-        Err(error) => return Some(error),
-    };
-    if used + needed <= most {
-        return None;
+    let most = value as u64;
+    let used = used(&observe::alive(client).await?, infos, families, is_spot);
+    let left = most.saturating_sub(used);
+    let name = quota.as_deref().unwrap_or("a quota of EC2");
+    if needed <= left {
+        let of = format!("{most} vCPUs of {code}, {name}, in {place}");
+        return Ok(Some(Need { of, needed, left }));
     }
-    let message = format!(
-        "{needed} more vCPUs are needed, and {} of {most} are left: {code}, {}",
-        most.saturating_sub(used),
-        quota.quota_name().unwrap_or("a quota of EC2")
-    );
+    let message =
+        format!("{needed} more vCPUs are needed, and {left} of {most} are left: {code}, {name}");
     let hint = "ask for a higher quota in the console of Service Quotas, or for fewer machines";
-    Some(ProviderError::new(ErrorClass::Quota, message).with_hint(hint))
+    Err(ProviderError::new(ErrorClass::Quota, message).with_hint(hint))
 }
 
 /// Asks whether the standard families have a quota: whether it may be read.

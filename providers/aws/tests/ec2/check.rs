@@ -1,6 +1,6 @@
 //! Whether machines can be had: quotas, addresses, profiles, all of it at once.
 
-use meshvm_provider_api::{Effort, ErrorClass, ProviderError};
+use meshvm_provider_api::{ErrorClass, Growth, ProviderError};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, counts};
@@ -9,9 +9,9 @@ use crate::ground::{Ground, counts};
 async fn checked(ground: &Ground, change: &Value, count: u32) -> Result<(), ProviderError> {
     let template = ground.template(change).await;
     ground.calls();
-    let growth = Effort::Check([(template.zones[0].clone(), count)].into());
+    let growth = Growth::from([(template.zones[0].clone(), count)]);
     let provider = ground.open(&template).await;
-    provider.prepare(&template, growth).await.map(drop)
+    provider.check(&template, &growth).await.map(drop)
 }
 
 /// Answers for a quota as Service Quotas does.

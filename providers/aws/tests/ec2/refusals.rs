@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use meshvm_ec2::{Bucket, Manners, Refusal, nowhere};
-use meshvm_provider_api::{Effort, ErrorClass, Query};
+use meshvm_provider_api::{ErrorClass, Growth, Query};
 use meshvm_provider_aws::policy::{self, ACTIONS};
 use serde_json::json;
 
@@ -91,8 +91,8 @@ async fn every_call_is_in_the_policy_and_counted() {
         json!({"rootVolume": {"size": "20GiB"}, "tags": {"a": "1"}, "instanceProfile": "web"});
     let before = ground.template(&block).await;
     let provider = ground.open(&before).await;
-    let one = Effort::Check([(before.zones[0].clone(), 1)].into());
-    provider.prepare(&before, one).await.unwrap();
+    let one = Growth::from([(before.zones[0].clone(), 1)]);
+    provider.check(&before, &one).await.unwrap();
     let made = ground.make(&before, 1).await;
     let ssm =
         json!({"ssm": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"});

@@ -1,6 +1,6 @@
 //! Looking up what a block names, and whether such machines can be had.
 
-use meshvm_provider_api::{Effort, ErrorClass};
+use meshvm_provider_api::{Effort, ErrorClass, Growth};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, counts};
@@ -59,10 +59,14 @@ async fn zones_come_from_the_subnets_and_subnets_from_the_zones() {
     assert_eq!(made[0].attributes["subnets"], json!(id));
 }
 
-async fn refused(ground: &Ground, change: &Value, effort: Effort) -> (ErrorClass, String) {
+async fn refused(ground: &Ground, change: &Value, growth: Option<Growth>) -> (ErrorClass, String) {
     let named = ground.named(change);
     let provider = ground.open(&named).await;
-    let error = provider.prepare(&named, effort).await.unwrap_err();
+    let answer = match growth {
+        None => provider.prepare(&named, Effort::Look).await.map(drop),
+        Some(growth) => provider.check(&named, &growth).await.map(drop),
+    };
+    let error = answer.unwrap_err();
     (error.class, error.message)
 }
 
@@ -75,50 +79,54 @@ async fn what_cannot_be_had_is_told_before_anything_is_made() {
     let group = ground.ec2.create_security_group().group_name("elsewhere");
     let group = group.description("g").vpc_id(vpc).send().await.unwrap();
     let group = group.group_id().unwrap();
-    use Effort::Look;
-    let check = || Effort::Check([("eu-west-1a".to_owned(), 1)].into());
+    let check = || Growth::from([("eu-west-1a".to_owned(), 1)]);
     use ErrorClass::{Invalid, NotFound};
-    for (change, effort, class, what) in [
+    for (change, growth, class, what) in [
         (
             json!({"image": "ami-00000000000000000"}),
-            Look,
+            None,
             NotFound,
             "ami-0000",
         ),
         (
             json!({"image": {"ssm": "/aws/service/nothing"}}),
-            Look,
+            None,
             NotFound,
             "/aws/service/nothing",
         ),
         (
             json!({"image": {"owner": "self", "name": "nothing-*"}}),
-            Look,
+            None,
             NotFound,
             "nothing-*",
         ),
         (
             json!({"zones": ["eu-west-1z"]}),
-            Look,
+            None,
             NotFound,
             "eu-west-1z",
         ),
         (
             json!({"subnets": ["subnet-0"]}),
-            Look,
+            None,
             NotFound,
             "eu-west-1a",
         ),
         (
             json!({"instanceType": "m7i.large", "image": {"ssm":
             "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"}}),
-            check(),
+            Some(check()),
             Invalid,
             "arm64",
         ),
-        (json!({"securityGroups": [group]}), check(), Invalid, group),
+        (
+            json!({"securityGroups": [group]}),
+            Some(check()),
+            Invalid,
+            group,
+        ),
     ] {
-        let (found, message) = refused(&ground, &change, effort).await;
+        let (found, message) = refused(&ground, &change, growth).await;
         assert_eq!(found, class, "{change}: {message}");
         assert!(message.contains(what), "{change}: {message}");
     }

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use meshvm_ec2::{Manners, Moto, Proxy, xml};
-use meshvm_provider_api::{Effort, ErrorClass, Kind, NoPrivateFiles, Query};
+use meshvm_provider_api::{ErrorClass, Growth, Kind, NoPrivateFiles, Query};
 use meshvm_provider_aws::{AwsKind, policy};
 use serde_json::json;
 
@@ -52,8 +52,8 @@ async fn the_least_policy_is_enough_and_less_is_refused() {
     let block = json!({"image": image, "tags": {"a": "1"}, "securityGroup": owned});
     let template = ground.template(&block).await;
     let provider = ground.open(&template).await;
-    let one = Effort::Check([(template.zones[0].clone(), 1)].into());
-    provider.prepare(&template, one).await.unwrap();
+    let one = Growth::from([(template.zones[0].clone(), 1)]);
+    provider.check(&template, &one).await.unwrap();
     let made = ground.make(&template, 1).await;
     let after = json!({
         "image": image, "tags": {"b": "1"}, "instanceType": "c7g.large",

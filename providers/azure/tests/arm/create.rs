@@ -1,9 +1,7 @@
 //! Making machines: what is sent, how often, and what comes of too little room.
 
-use std::collections::BTreeMap;
-
 use meshvm_arm::{Manners, Refusal, Way};
-use meshvm_provider_api::{Effort, ErrorClass, Kind as _, NoPrivateFiles, Template, labels};
+use meshvm_provider_api::{ErrorClass, Growth, Kind as _, NoPrivateFiles, Template, labels};
 use serde_json::json;
 
 use crate::ground::{Ground, STACK, batch, counts, ids, on_arm};
@@ -299,14 +297,14 @@ fn spot_machines_have_a_quota_of_their_own() {
         let ground = Ground::new(&authority).await;
         let template = ground.template(&json!({"spot": {}})).await;
         let provider = ground.open(&template).await;
-        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
+        let one = || Growth::from([("1".to_owned(), 1)]);
         ground.arm.behave(|now| now.cores = 0);
-        provider.prepare(&template, one()).await.unwrap();
+        provider.check(&template, &one()).await.unwrap();
         ground.make(&template, 1).await;
         ground.arm.behave(|now| now.spot_cores = 3);
-        let error = provider.prepare(&template, one()).await.unwrap_err();
+        let error = provider.check(&template, &one()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Quota);
-        assert!(error.message.contains("2 of 3"), "{}", error.message);
+        assert!(error.message.contains("1 of 3"), "{}", error.message);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_arm::{Authority, Login, Refusal};
-use meshvm_provider_api::{Effort, ErrorClass, Labels, Query, Update, labels};
+use meshvm_provider_api::{ErrorClass, Growth, Labels, Query, Update, labels};
 use meshvm_provider_azure::policy::{self, ACTIONS};
 use serde_json::json;
 
@@ -131,8 +131,8 @@ fn the_least_role_is_enough_and_every_call_is_in_it_and_counted() {
             .template(&block("mesh", "Standard_D2s_v5", "1"))
             .await;
         let provider = ground.open(&before).await;
-        let two = Effort::Check(BTreeMap::from([("1".to_owned(), 2)]));
-        provider.prepare(&before, two).await.unwrap();
+        let two = Growth::from([("1".to_owned(), 2)]);
+        provider.check(&before, &two).await.unwrap();
         let batch = batch(&before, 2);
         let made = ground.create(&batch).await.unwrap().machines;
         ground.create(&batch).await.unwrap();

@@ -1,8 +1,8 @@
 //! Looking up what a block names, and whether such machines can be had.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use meshvm_provider_api::{Effort, ErrorClass};
+use meshvm_provider_api::{Effort, ErrorClass, Growth};
 use meshvm_provider_azure::{denied, policy};
 use serde_json::json;
 
@@ -33,64 +33,77 @@ fn what_cannot_be_had_is_told_before_anything_is_made() {
     on_arm(async |authority| {
         let ground = Ground::new(&authority).await;
         ground.arm.make("other", &json!({}));
-        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
-        use Effort::Look;
+        let one = || Growth::from([("1".to_owned(), 1)]);
         use ErrorClass::{Capacity, Invalid, NotFound};
         let image = |sku: &str| json!({"publisher": "Debian", "offer": "debian-12", "sku": sku});
-        for (change, effort, class, what) in [
-            (json!({"image": image("none")}), Look, NotFound, "none"),
+        for (change, growth, class, what) in [
+            (json!({"image": image("none")}), None, NotFound, "none"),
             (
                 json!({"resourceGroup": "none", "subnet": "net/default"}),
-                one(),
+                Some(one()),
                 NotFound,
                 "none",
             ),
-            (json!({"subnet": "net/none"}), one(), NotFound, "net/none"),
+            (
+                json!({"subnet": "net/none"}),
+                Some(one()),
+                NotFound,
+                "net/none",
+            ),
             (
                 json!({"networkSecurityGroup": "none"}),
-                one(),
+                Some(one()),
                 NotFound,
                 "none",
             ),
             (
                 json!({"networkSecurityGroup": "far"}),
-                one(),
+                Some(one()),
                 Invalid,
                 "northeurope",
             ),
             (
                 json!({"vmSize": "Standard_None"}),
-                one(),
+                Some(one()),
                 NotFound,
                 "Standard_None",
             ),
-            (json!({"image": image("12-arm64")}), one(), Invalid, "Arm64"),
-            (json!({"image": image("12")}), one(), Invalid, "V1"),
+            (
+                json!({"image": image("12-arm64")}),
+                Some(one()),
+                Invalid,
+                "Arm64",
+            ),
+            (json!({"image": image("12")}), Some(one()), Invalid, "V1"),
             (
                 json!({"vmSize": "Standard_M8ms"}),
-                one(),
+                Some(one()),
                 Invalid,
                 "trusted",
             ),
             (
                 json!({"vmSize": "Standard_D2as_v5", "zones": ["1", "3"]}),
-                one(),
+                Some(one()),
                 Capacity,
                 "zone 3",
             ),
         ] {
             let named = ground.named(&change);
             let provider = ground.open(&named).await;
-            let error = provider.prepare(&named, effort).await.unwrap_err();
+            let answer = match growth {
+                None => provider.prepare(&named, Effort::Look).await.map(drop),
+                Some(growth) => provider.check(&named, &growth).await.map(drop),
+            };
+            let error = answer.unwrap_err();
             assert_eq!(error.class, class, "{change}: {error}");
             assert!(error.message.contains(what), "{change}: {}", error.message);
         }
         ground.arm.behave(|now| now.cores = 3);
         let named = ground.named(&json!({}));
         let provider = ground.open(&named).await;
-        let error = provider.prepare(&named, one()).await.unwrap_err();
+        let error = provider.check(&named, &one()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Quota, "{error}");
-        assert!(error.message.contains("2 of 3"), "{}", error.message);
+        assert!(error.message.contains("1 of 3"), "{}", error.message);
         let machines = ground.arm.machines();
         assert_eq!(machines.len(), 1, "nothing was made");
     });
@@ -103,7 +116,7 @@ fn what_these_credentials_may_not_is_told_at_once_and_only_where_it_is_needed() 
         let block = json!({"networkSecurityGroup": "mesh", "subnet": "net/default"});
         let template = ground.template(&block).await;
         let provider = ground.open(&template).await;
-        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
+        let one = || Growth::from([("1".to_owned(), 1)]);
         let least = policy::least(&[]);
         let least = least["Actions"].as_array().unwrap().iter();
         let least: BTreeSet<String> = least.map(|it| it.as_str().unwrap().to_owned()).collect();
@@ -115,7 +128,7 @@ fn what_these_credentials_may_not_is_told_at_once_and_only_where_it_is_needed() 
             ground.arm.behave(|now| now.role = Some(role));
         };
         without(&[]);
-        provider.prepare(&template, one()).await.unwrap();
+        provider.check(&template, &one()).await.unwrap();
         assert_eq!(denied(&template).await.unwrap(), [""; 0]);
         for (lacking, on) in [
             (
@@ -137,7 +150,7 @@ fn what_these_credentials_may_not_is_told_at_once_and_only_where_it_is_needed() 
             ),
         ] {
             without(&[lacking]);
-            let error = provider.prepare(&template, one()).await.unwrap_err();
+            let error = provider.check(&template, &one()).await.unwrap_err();
             assert_eq!(error.class, ErrorClass::PermissionDenied, "{error}");
             let told = format!("these credentials lack {lacking} on {on}");
             assert_eq!(error.message, told);
@@ -147,19 +160,19 @@ fn what_these_credentials_may_not_is_told_at_once_and_only_where_it_is_needed() 
         // What it does not take it does not ask for.
         let public = "Microsoft.Network/publicIPAddresses/join/action";
         without(&[public]);
-        provider.prepare(&template, one()).await.unwrap();
+        provider.check(&template, &one()).await.unwrap();
         let with_address = ground.template(&json!({"publicAddress": true})).await;
-        let error = provider.prepare(&with_address, one()).await.unwrap_err();
+        let error = provider.check(&with_address, &one()).await.unwrap_err();
         assert!(error.message.contains(public), "{}", error.message);
         // Deleting is no part of making, and doctor tells it.
         let delete = "Microsoft.Compute/virtualMachines/delete";
         without(&[delete]);
-        provider.prepare(&template, one()).await.unwrap();
+        provider.check(&template, &one()).await.unwrap();
         let told = format!("{delete} on resource group `shop`");
         assert_eq!(denied(&template).await.unwrap(), [told]);
         // Who may not ask learns it from the calls.
         without(&["Microsoft.Authorization/permissions/read"]);
-        provider.prepare(&template, one()).await.unwrap();
+        provider.check(&template, &one()).await.unwrap();
     });
 }
 
@@ -170,10 +183,10 @@ fn a_subnet_that_is_full_is_told() {
         // Of eight addresses five are Azure's own.
         let template = ground.template(&json!({"subnet": "net/tiny"})).await;
         let provider = ground.open(&template).await;
-        let one = || Effort::Check(BTreeMap::from([("1".to_owned(), 1)]));
-        provider.prepare(&template, one()).await.unwrap();
+        let one = || Growth::from([("1".to_owned(), 1)]);
+        provider.check(&template, &one()).await.unwrap();
         ground.make(&template, 3).await;
-        let error = provider.prepare(&template, one()).await.unwrap_err();
+        let error = provider.check(&template, &one()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Capacity);
         assert!(error.message.contains("net/tiny"), "{}", error.message);
     });

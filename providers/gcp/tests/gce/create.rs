@@ -1,7 +1,7 @@
 //! Making machines: what is sent, how often, and what comes of too little room.
 
 use meshvm_gce::{Manners, Refused};
-use meshvm_provider_api::{Effort, ErrorClass, NoPrivateFiles, labels};
+use meshvm_provider_api::{ErrorClass, Growth, NoPrivateFiles, labels};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, batch, counts, ids, on_gce};
@@ -355,8 +355,8 @@ fn where_a_zone_has_no_such_type_the_next_one_is_taken_and_made_to_measure_is_on
         });
         let template = ground.template(&block).await;
         let provider = ground.open(&template).await;
-        let two = Effort::Check([("europe-west1-c".to_owned(), 2)].into());
-        provider.prepare(&template, two).await.unwrap();
+        let two = Growth::from([("europe-west1-c".to_owned(), 2)]);
+        provider.check(&template, &two).await.unwrap();
         let made = ground.make(&template, 2).await;
         let kinds = made.iter().map(|it| it.attributes["machineType"].clone());
         assert_eq!(Vec::from_iter(kinds), ["n2-custom-4-8192"; 2]);
@@ -368,8 +368,8 @@ fn where_a_zone_has_no_such_type_the_next_one_is_taken_and_made_to_measure_is_on
             .behave(|now| now.limits = [("N2_CPUS".to_owned(), 8)].into());
         let block = json!({"zones": ["europe-west1-c"], "machineType": "n2-custom-4-8192"});
         let alone = ground.template(&block).await;
-        let one = Effort::Check([("europe-west1-c".to_owned(), 1)].into());
-        let error = provider.prepare(&alone, one).await.unwrap_err();
+        let one = Growth::from([("europe-west1-c".to_owned(), 1)]);
+        let error = provider.check(&alone, &one).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Quota, "{error}");
     });
 }

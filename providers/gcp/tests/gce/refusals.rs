@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 
 use meshvm_gce::{Manners, Refused, nowhere};
-use meshvm_provider_api::{Effort, ErrorClass, Query, Update};
+use meshvm_provider_api::{ErrorClass, Growth, Query, Update};
 use meshvm_provider_gcp::policy::{self, ACTIONS};
 use serde_json::json;
 
@@ -151,8 +151,8 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
         };
         let before = ground.template(&block("1", "e2-small", true)).await;
         let provider = ground.open(&before).await;
-        let two = Effort::Check(BTreeMap::from([("europe-west1-b".to_owned(), 2)]));
-        provider.prepare(&before, two).await.unwrap();
+        let two = Growth::from([("europe-west1-b".to_owned(), 2)]);
+        provider.check(&before, &two).await.unwrap();
         let batch = batch(&before, 2);
         let made = ground.create(&batch).await.unwrap().machines;
         ground.gce.settle();

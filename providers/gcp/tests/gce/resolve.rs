@@ -1,16 +1,14 @@
 //! Looking up what a block names, and whether such machines can be had.
 
-use std::collections::BTreeMap;
-
 use meshvm_gce::Refused;
-use meshvm_provider_api::{Effort, ErrorClass};
+use meshvm_provider_api::{Effort, ErrorClass, Growth};
 use meshvm_provider_gcp::denied;
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, counts, on_gce};
 
-fn more(count: u32) -> Effort {
-    Effort::Check(BTreeMap::from([("europe-west1-b".to_owned(), count)]))
+fn more(count: u32) -> Growth {
+    Growth::from([("europe-west1-b".to_owned(), count)])
 }
 
 #[test]
@@ -36,49 +34,57 @@ fn the_newest_image_is_taken_and_what_a_plan_froze_is_not_looked_up_again() {
 fn what_cannot_be_had_is_told_before_anything_is_made() {
     on_gce(async || {
         let ground = Ground::new().await;
-        use Effort::Look;
         use ErrorClass::{Invalid, NotFound};
         let family = |name: &str| json!({"project": "debian-cloud", "family": name});
         let image = "projects/debian-cloud/global/images/none";
-        for (change, effort, class, what) in [
-            (json!({"image": family("none")}), Look, NotFound, "none"),
-            (json!({"image": image}), Look, NotFound, "none"),
+        for (change, growth, class, what) in [
+            (json!({"image": family("none")}), None, NotFound, "none"),
+            (json!({"image": image}), None, NotFound, "none"),
             (
                 json!({"zones": ["europe-west1-z"]}),
-                Look,
+                None,
                 NotFound,
                 "europe-west1-z",
             ),
             (
                 json!({"bootDisk": {"size": "5GiB"}}),
-                Look,
+                None,
                 Invalid,
                 "10GiB",
             ),
-            (json!({"subnetwork": "none"}), more(1), NotFound, "none"),
-            (json!({"network": "none"}), more(1), NotFound, "none"),
+            (
+                json!({"subnetwork": "none"}),
+                Some(more(1)),
+                NotFound,
+                "none",
+            ),
+            (json!({"network": "none"}), Some(more(1)), NotFound, "none"),
             (
                 json!({"network": "default", "subnetwork": "vms"}),
-                more(1),
+                Some(more(1)),
                 Invalid,
                 "acme",
             ),
             (
                 json!({"machineType": "none-1"}),
-                more(1),
+                Some(more(1)),
                 NotFound,
                 "none-1",
             ),
             (
                 json!({"image": family("debian-12-arm64")}),
-                more(1),
+                Some(more(1)),
                 Invalid,
                 "ARM64",
             ),
         ] {
             let named = ground.named(&change);
             let provider = ground.open(&named).await;
-            let error = provider.prepare(&named, effort).await.unwrap_err();
+            let answer = match growth {
+                None => provider.prepare(&named, Effort::Look).await.map(drop),
+                Some(growth) => provider.check(&named, &growth).await.map(drop),
+            };
+            let error = answer.unwrap_err();
             assert_eq!(error.class, class, "{change}: {error}");
             assert!(error.message.contains(what), "{change}: {}", error.message);
         }
@@ -107,8 +113,8 @@ fn a_quota_is_told_by_how_many_machines_are_still_to_be_made() {
                 .behave(|now| now.limits = [(metric.to_owned(), limit)].into());
             let named = ground.named(&change);
             let provider = ground.open(&named).await;
-            provider.prepare(&named, more(fits)).await.unwrap();
-            let refused = provider.prepare(&named, more(fits + 1)).await;
+            provider.check(&named, &more(fits)).await.unwrap();
+            let refused = provider.check(&named, &more(fits + 1)).await;
             let error = refused.unwrap_err();
             assert_eq!(error.class, ErrorClass::Quota, "{error}");
             assert!(error.message.contains(metric), "{}", error.message);
@@ -120,7 +126,7 @@ fn a_quota_is_told_by_how_many_machines_are_still_to_be_made() {
         let both = json!({"machineType": ["n2-standard-2", "e2-small"]});
         let named = ground.named(&both);
         let provider = ground.open(&named).await;
-        provider.prepare(&named, more(9)).await.unwrap();
+        provider.check(&named, &more(9)).await.unwrap();
     });
 }
 
@@ -135,7 +141,7 @@ fn addresses_and_rights_and_all_the_rest_are_told_at_once() {
         });
         let named = ground.named(&json!({"publicAddress": true}));
         let provider = ground.open(&named).await;
-        let error = provider.prepare(&named, more(5)).await.unwrap_err();
+        let error = provider.check(&named, &more(5)).await.unwrap_err();
         for what in [
             "INSTANCES",
             "`default` has 3 addresses left, and 5 are needed",
@@ -147,7 +153,7 @@ fn addresses_and_rights_and_all_the_rest_are_told_at_once() {
         // Who gives no public addresses needs no right to.
         let named = ground.named(&json!({}));
         let provider = ground.open(&named).await;
-        provider.prepare(&named, more(3)).await.unwrap();
+        provider.check(&named, &more(3)).await.unwrap();
     });
 }
 

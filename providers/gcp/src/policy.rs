@@ -17,6 +17,8 @@ pub enum Action {
     DeleteInstance,
     /// Starts a machine.
     StartInstance,
+    /// Goes on with a machine that was suspended.
+    ResumeInstance,
     /// Stops a machine whose type changes.
     StopInstance,
     /// Sets all labels of a machine.
@@ -64,12 +66,13 @@ pub enum Action {
 }
 
 /// Every call that is made.
-pub const ACTIONS: [Action; 27] = [
+pub const ACTIONS: [Action; 28] = [
     Action::AggregatedListInstances,
     Action::GetInstance,
     Action::BulkInsert,
     Action::DeleteInstance,
     Action::StartInstance,
+    Action::ResumeInstance,
     Action::StopInstance,
     Action::SetLabels,
     Action::SetTags,
@@ -103,6 +106,7 @@ impl Action {
             Self::BulkInsert => "instances.bulkInsert",
             Self::DeleteInstance => "instances.delete",
             Self::StartInstance => "instances.start",
+            Self::ResumeInstance => "instances.resume",
             Self::StopInstance => "instances.stop",
             Self::SetLabels => "instances.setLabels",
             Self::SetTags => "instances.setTags",
@@ -137,6 +141,7 @@ impl Action {
             Self::BulkInsert => "compute.instances.create",
             Self::DeleteInstance => "compute.instances.delete",
             Self::StartInstance => "compute.instances.start",
+            Self::ResumeInstance => "compute.instances.resume",
             Self::StopInstance => "compute.instances.stop",
             Self::SetLabels => "compute.instances.setLabels",
             Self::SetTags => "compute.instances.setTags",
@@ -183,6 +188,7 @@ impl Action {
             Self::BulkInsert
             | Self::DeleteInstance
             | Self::StartInstance
+            | Self::ResumeInstance
             | Self::StopInstance
             | Self::SetLabels
             | Self::SetTags

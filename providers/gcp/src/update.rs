@@ -246,16 +246,31 @@ async fn restart(
             .as_ref()
             .is_none_or(|status| !ended.contains(status))
     };
+    let is_suspended = |it: &&Instance| it.status == Some(Suspended);
     let outdated: Vec<&Instance> = instances.iter().filter(is_outdated).collect();
-    let stops: Vec<&Instance> = outdated.iter().copied().filter(|it| runs(it)).collect();
+    // What is suspended is neither stopped nor started: it goes on first.
+    let resumed: Vec<&Instance> = instances
+        .iter()
+        .filter(|it| is_suspended(it) && (start || is_outdated(it)))
+        .collect();
+    let stops: Vec<&Instance> = outdated
+        .iter()
+        .copied()
+        .filter(|it| runs(it) || is_suspended(it))
+        .collect();
     let starts: Vec<&Instance> = match start {
         true => instances
             .iter()
-            .filter(|it| !runs(it) || is_outdated(it))
+            .filter(|it| is_outdated(it) || !(runs(it) || is_suspended(it)))
             .collect(),
-        false => stops.clone(),
+        false => outdated.iter().copied().filter(|it| runs(it)).collect(),
     };
     let apis = &client.apis;
+    each(client, &resumed, Action::ResumeInstance, |zone, id| {
+        let call = apis.instances.resume().set_project(&apis.project);
+        call.set_zone(zone).set_instance(id).send()
+    })
+    .await?;
     each(client, &stops, Action::StopInstance, |zone, id| {
         let call = apis.instances.stop().set_project(&apis.project);
         call.set_zone(zone).set_instance(id).send()

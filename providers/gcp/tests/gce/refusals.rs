@@ -173,6 +173,8 @@ fn every_call_is_in_the_role_and_counted_and_the_role_has_no_other() {
             set_labels: BTreeMap::new(),
             remove_labels: Vec::new(),
         };
+        // One is resumed, before it is stopped for its type.
+        ground.others("POST", &made[0], "/suspend", None);
         provider.update(&update).await.unwrap();
         let image = "projects/debian-cloud/global/images/debian-12-bookworm-v20260901";
         ground.template(&json!({"image": image})).await;

@@ -1,7 +1,9 @@
 //! Changing machines in place.
 
+use std::collections::BTreeMap;
+
 use meshvm_gce::{Manners, Refused};
-use meshvm_provider_api::{ErrorClass, Power};
+use meshvm_provider_api::{ErrorClass, Power, Update};
 use serde_json::json;
 
 use crate::ground::{Ground, ids, on_gce};
@@ -61,6 +63,43 @@ fn a_change_by_others_between_reading_and_writing_is_kept() {
         assert_eq!(calls["instances.setMetadata"], 2, "{calls:?}");
         let listed = ground.list(&after).await;
         assert_eq!(ground.differences(&after, &listed), [""; 0]);
+    });
+}
+
+#[test]
+fn what_is_suspended_goes_on_where_it_was() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        let template = ground.template(&json!({})).await;
+        let made = ground.make(&template, 2).await;
+        let suspend = || ground.others("POST", &made[1], "/suspend", None);
+        suspend();
+        let listed = ground.list(&template).await;
+        let stopped = listed.iter().filter(|it| it.power == Power::Stopped);
+        assert_eq!(stopped.count(), 1);
+        let mut update = Update {
+            machines: ids(&made),
+            template: Some(template.clone()),
+            attributes: Vec::new(),
+            start: true,
+            set_labels: BTreeMap::new(),
+            remove_labels: Vec::new(),
+        };
+        ground.calls();
+        let provider = ground.open(&template).await;
+        provider.update(&update).await.unwrap();
+        let calls = ground.calls();
+        assert_eq!(calls["instances.resume"], 1, "{calls:?}");
+        assert!(!calls.contains_key("instances.start"), "{calls:?}");
+        // Another type takes a machine that is stopped.
+        suspend();
+        let larger = ground.template(&json!({"machineType": "e2-medium"})).await;
+        update.template = Some(larger.clone());
+        update.attributes = vec!["machineType".to_owned()];
+        provider.update(&update).await.unwrap();
+        let listed = ground.list(&larger).await;
+        assert_eq!(ground.differences(&larger, &listed), [""; 0]);
+        assert!(listed.iter().all(|it| it.power == Power::Running));
     });
 }
 

@@ -120,6 +120,8 @@ impl Cloud {
             "instances.delete" => self.delete(asked),
             "instances.start" => self.start(asked),
             "instances.stop" => self.stop(asked),
+            "instances.suspend" => self.suspend(asked),
+            "instances.resume" => self.resume(asked),
             "instances.setLabels" => self.set_labels(asked),
             "instances.setTags" => self.set_tags(asked),
             "instances.setMetadata" => self.set_metadata(asked),

@@ -88,6 +88,7 @@ impl Cloud {
                 .into_iter()
                 .for_each(|id| state(id, "RUNNING", "lastStartTimestamp")),
             Effect::Stop(id) => state(id, "TERMINATED", "lastStopTimestamp"),
+            Effect::Suspend(id) => state(id, "SUSPENDED", "lastSuspendedTimestamp"),
             Effect::Nothing => {}
             Effect::Remove(id) => {
                 let gone = self.instances.remove(&id).unwrap_or_default();
@@ -118,18 +119,49 @@ impl Cloud {
 
     pub fn start(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let id = self.find(asked, "instance")?;
-        if self.instances[&id]["status"] != "RUNNING" {
-            self.instances.get_mut(&id).expect("it was found")["status"] = json!("STAGING");
-        }
+        self.is_not(id, "SUSPENDED")?;
+        self.goes(id, "RUNNING", "STAGING");
         self.on(asked, "start", id, Effect::Run(vec![id]))
     }
 
     pub fn stop(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let id = self.find(asked, "instance")?;
-        if self.instances[&id]["status"] != "TERMINATED" {
-            self.instances.get_mut(&id).expect("it was found")["status"] = json!("STOPPING");
-        }
+        self.is_not(id, "SUSPENDED")?;
+        self.goes(id, "TERMINATED", "STOPPING");
         self.on(asked, "stop", id, Effect::Stop(id))
+    }
+
+    pub fn suspend(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let id = self.find(asked, "instance")?;
+        self.is_not(id, "TERMINATED")?;
+        self.goes(id, "SUSPENDED", "SUSPENDING");
+        self.on(asked, "suspend", id, Effect::Suspend(id))
+    }
+
+    pub fn resume(&mut self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let id = self.find(asked, "instance")?;
+        self.is_not(id, "TERMINATED")?;
+        self.goes(id, "RUNNING", "STAGING");
+        self.on(asked, "resume", id, Effect::Run(vec![id]))
+    }
+
+    /// Refuses what makes no sense in a state: stopped machines are started, suspended ones resumed
+    /// (<https://cloud.google.com/compute/docs/instances/instance-lifecycle>).
+    fn is_not(&self, id: u64, state: &str) -> Result<(), Refusal> {
+        match self.instances[&id]["status"] == state {
+            true => Err(Refusal::invalid(format!(
+                "Invalid resource state: the machine is {state}."
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Shows a machine on its way to a state, where it is not there.
+    fn goes(&mut self, id: u64, state: &str, by: &str) {
+        let instance = self.instances.get_mut(&id).expect("it was found");
+        if instance["status"] != state {
+            instance["status"] = json!(by);
+        }
     }
 
     fn on(

@@ -11,6 +11,8 @@ pub enum Effect {
     Run(Vec<u64>),
     /// It is stopped.
     Stop(u64),
+    /// It is suspended.
+    Suspend(u64),
     /// It is gone, with the disks that were made for it.
     Remove(u64),
     /// Nothing: its effect was at once.
@@ -114,7 +116,9 @@ impl Operation {
         match (&self.effect, has_failed) {
             // Making machines may fail in part.
             (Effect::Run(_), _) | (_, false) => Some(self.effect.clone()),
-            (Effect::Stop(_) | Effect::Remove(_) | Effect::Nothing, true) => None,
+            (Effect::Stop(_) | Effect::Suspend(_) | Effect::Remove(_) | Effect::Nothing, true) => {
+                None
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod adopt;
 mod check;
 mod error;
 mod look;
+mod parts;
 mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -295,13 +296,18 @@ impl Hold<'_> {
     async fn run(&self, plan: Plan, settings: &ApplySettings<'_>) -> Result<Outcome, EngineError> {
         let ledger = &self.engine.ledger;
         self.remember_scopes(&plan).await?;
-        let applied = self.applied(&plan).await?;
+        let last: Applied = ledger.last_applied().await?.unwrap_or_default();
+        let (parts, left) = self.engine.parts(&plan, &last);
+        let applied = plan::last::after(&plan, &last, parts);
+        let applied = (applied != last).then_some(applied);
+        let stack = plan.desired.stack.clone();
         // What an interrupted run left, or one that waited in vain, is taken over by one that does
         // nothing else, or every later plan would have to find it out again.
         let is_left = is_interrupted(&self.runs) || self.left_unready;
         if plan.is_empty() && self.settled.is_empty() && !is_left {
-            self.record(applied).await?;
-            return Ok(Outcome::default());
+            let mut outcome = Outcome::default();
+            self.end(&stack, left, applied, &mut outcome).await?;
+            return Ok(outcome);
         }
         let graph = lower(&plan);
         let bytes = serde_json::to_vec(&plan).map_err(|source| EngineError::Run {
@@ -331,10 +337,10 @@ impl Hold<'_> {
             fate: settings.fate,
             now: &now,
         };
-        let outcome = apply::run(worker, &mut journal, &settings).await?;
+        let mut outcome = apply::run(worker, &mut journal, &settings).await?;
         journal.writer.finish().await?;
         if outcome.is_complete() {
-            self.record(applied).await?;
+            self.end(&stack, left, applied, &mut outcome).await?;
         }
         Ok(outcome)
     }
@@ -386,45 +392,18 @@ impl Hold<'_> {
         Ok(())
     }
 
-    /// Returns what the ledger shall say was applied, when it does not say so yet.
-    async fn applied(&self, plan: &Plan) -> Result<Option<Applied>, EngineError> {
-        let last: Option<Applied> = self.engine.ledger.last_applied().await?;
-        let mut applied = last.clone().unwrap_or_default();
-        applied.replicas.retain(|fleet, _| {
-            plan.desired.fleets.contains_key(fleet) || !plan.options.covers(fleet)
-        });
-        for (fleet, desired) in &plan.desired.fleets {
-            if plan.options.covers(fleet) {
-                applied.replicas.insert(fleet.clone(), desired.replicas);
-                applied.boots.insert(fleet.clone(), desired.boot.clone());
-            }
-        }
-        if plan.options.destroy {
-            applied
-                .replicas
-                .retain(|fleet, _| !plan.options.covers(fleet));
-        }
-        let Applied {
-            replicas, boots, ..
-        } = &mut applied;
-        boots.retain(|fleet, _| replicas.contains_key(fleet));
-        applied.objects = match plan.context.mesh {
-            Some(_) => plan::last::objects(&plan.desired, &applied),
-            None => BTreeSet::new(),
-        };
-        let has_objects = !applied.objects.is_empty();
-        applied.mesh = plan.context.mesh_name.clone().filter(|_| has_objects);
-        let identity = plan.context.mesh_identity.clone();
-        applied.mesh_identity = identity.filter(|_| has_objects);
-        Ok((last.unwrap_or_default() != applied).then_some(applied))
-    }
-
-    async fn record(&self, applied: Option<Applied>) -> Result<(), EngineError> {
-        if let Some(applied) = applied {
-            self.engine
-                .ledger
-                .record_applied(&self.lease, &applied)
-                .await?;
+    /// Clears up after fleets that are gone, and records what was applied once that is done.
+    async fn end(
+        &self,
+        stack: &str,
+        left: BTreeSet<Scope>,
+        applied: Option<Applied>,
+        outcome: &mut Outcome,
+    ) -> Result<(), EngineError> {
+        self.engine.clear(stack, left, outcome).await;
+        if let Some(applied) = applied.filter(|_| outcome.is_complete()) {
+            let ledger = &self.engine.ledger;
+            ledger.record_applied(&self.lease, &applied).await?;
         }
         Ok(())
     }

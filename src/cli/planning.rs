@@ -34,6 +34,10 @@ pub struct PlanOptions {
     /// Replace this machine, by name or id; may be repeated
     #[arg(long, value_name = "MACHINE")]
     replace: Vec<String>,
+    /// Keep this machine, which ran its fleet's bootstrap of now in place, by name or id; may be
+    /// repeated
+    #[arg(long, value_name = "MACHINE")]
+    bootstrapped: Vec<String>,
     /// Take an existing machine over into a fleet, by id, or all with a tag, as in
     /// web=tag:Name=web-*; may be repeated
     #[arg(long, value_name = "FLEET=ID")]
@@ -71,6 +75,7 @@ impl PlanOptions {
         Ok(Options {
             targets: set(&self.target),
             replace: set(&self.replace),
+            bootstrapped: set(&self.bootstrapped),
             adopt,
             forget: set(&self.forget),
             destroy: false,
@@ -105,12 +110,14 @@ impl PlanOptions {
         let Self {
             target,
             replace,
+            bootstrapped,
             adopt,
             forget,
             another_cluster,
         } = self;
         target.is_empty()
             && replace.is_empty()
+            && bootstrapped.is_empty()
             && adopt.is_empty()
             && forget.is_empty()
             && !another_cluster
@@ -217,7 +224,7 @@ pub async fn run(
             metrics,
         };
         output.result(String::new, &report)?;
-    } else if !shown.is_empty() {
+    } else if !shown.is_empty() || !outcome.is_complete() {
         output.outcome(&shown, &outcome)?;
     }
     Ok(if outcome.is_complete() {

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meshvm_provider_api::Scope;
 use serde::{Deserialize, Serialize};
 
+use super::Plan;
 use crate::desired::{Boot, Desired};
 use crate::mesh::{ObjectRef, objects};
+
+/// Where which fleets have something of their own beside machines, such as firewall rules.
+pub type Parts = BTreeSet<(String, Scope)>;
 
 /// What the last finished run asked for; the world is compared with it only to tell drift from change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,40 @@ pub struct Applied {
     /// What tells that mesh from others of the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_identity: Option<String>,
+    /// What fleets have beside machines.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: Parts,
+}
+
+/// Returns what there is to remember once a plan is applied after `last`, with what fleets then
+/// have beside machines.
+pub fn after(plan: &Plan, last: &Applied, parts: Parts) -> Applied {
+    let mut applied = last.clone();
+    let Applied {
+        replicas, boots, ..
+    } = &mut applied;
+    let options = &plan.options;
+    replicas.retain(|fleet, _| plan.desired.fleets.contains_key(fleet) || !options.covers(fleet));
+    for (fleet, desired) in &plan.desired.fleets {
+        if options.covers(fleet) {
+            replicas.insert(fleet.clone(), desired.replicas);
+            boots.insert(fleet.clone(), desired.boot.clone());
+        }
+    }
+    if options.destroy {
+        replicas.retain(|fleet, _| !options.covers(fleet));
+    }
+    boots.retain(|fleet, _| replicas.contains_key(fleet));
+    applied.objects = match plan.context.mesh {
+        Some(_) => objects(&plan.desired, &applied),
+        None => BTreeSet::new(),
+    };
+    let has_objects = !applied.objects.is_empty();
+    applied.mesh = plan.context.mesh_name.clone().filter(|_| has_objects);
+    let identity = plan.context.mesh_identity.clone();
+    applied.mesh_identity = identity.filter(|_| has_objects);
+    applied.parts = parts;
+    applied
 }
 
 /// Returns how many machines' entries it left, by fleet.

@@ -28,7 +28,7 @@ pub(crate) async fn machines(
     machines: &[MachineId],
 ) -> Result<(), ProviderError> {
     if machines.is_empty() {
-        return Ok(());
+        return group::delete_unused(client, stack).await;
     }
     let instances = observe::instances(client, &Which::machines(machines)).await?;
     let mut alive = Vec::new();

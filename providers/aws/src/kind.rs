@@ -88,6 +88,10 @@ impl Kind for AwsKind {
         compare::compare(template, machine)
     }
 
+    fn has_parts(&self, template: &Template) -> bool {
+        Recipe::of(template).is_ok_and(|recipe| recipe.asked.security_group.is_some())
+    }
+
     fn is_protected(&self, machine: &Machine) -> bool {
         machine.attributes.get(TERMINATION_PROTECTION) == Some(&Value::Bool(true))
     }

@@ -68,6 +68,10 @@ impl Kind for AzureKind {
         compare::compare(template, machine)
     }
 
+    fn has_parts(&self, template: &Template) -> bool {
+        Recipe::of(template).is_ok_and(|recipe| recipe.asked.create_resource_group)
+    }
+
     async fn open(
         &self,
         _: Option<&Template>,

@@ -17,7 +17,8 @@ const AT_ONCE: usize = 16;
 /// Deletes machines of a stack; those that do not exist count as deleted.
 ///
 /// Disks go with them, as they were made for them alone. Safe to repeat. Returns whether a
-/// firewall rule may have lost its last machine: one that does not exist may have been any.
+/// firewall rule may have lost its last machine: one that does not exist may have been any, and
+/// where none is named, all went by themselves.
 ///
 /// # Errors
 /// `Conflict` when one is not the stack's, and then none is deleted; `Conflict` when one is
@@ -28,7 +29,7 @@ pub(crate) async fn machines(
     machines: &[MachineId],
 ) -> Result<bool, ProviderError> {
     if machines.is_empty() {
-        return Ok(false);
+        return Ok(true);
     }
     let instances = observe::instances(client, &Which::machines(machines)).await?;
     for instance in &instances {

@@ -73,6 +73,10 @@ impl Kind for GcpKind {
         compare::compare(template, machine)
     }
 
+    fn has_parts(&self, template: &Template) -> bool {
+        Recipe::of(template).is_ok_and(|recipe| recipe.asked.firewall.is_some())
+    }
+
     fn is_protected(&self, machine: &Machine) -> bool {
         machine.attributes.get(DELETION_PROTECTION) == Some(&Value::Bool(true))
     }

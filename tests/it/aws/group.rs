@@ -89,3 +89,26 @@ fn it_lets_in_the_ports_of_the_fleets_members() {
     assert_eq!(ports(), ["443"]);
     ground.meshvm("destroy -y").exits(0);
 }
+
+#[test]
+fn it_goes_with_a_fleet_whose_machines_went_by_themselves() {
+    let ground = Ground::new(Manners::default());
+    let owned = json!({"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}});
+    let block = json!({"zones": ["eu-west-1a"], "securityGroup": owned});
+    let (web, db) = (member("web", 1, &block), member("db", 1, &block));
+    ground.write(&BTreeMap::from([("web", web.clone()), ("db", db)]));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(groups(&ground).len(), 2);
+    for instance in ground.instances() {
+        ground.terminate(&instance.id);
+    }
+    // A fleet that leaves the file, and then the stack.
+    ground.write(&BTreeMap::from([("web", web)]));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(groups(&ground), ["meshvm-shop-web"]);
+    for instance in ground.instances() {
+        ground.terminate(&instance.id);
+    }
+    ground.meshvm("destroy -y").exits(0);
+    assert_eq!(groups(&ground), [""; 0]);
+}

@@ -158,6 +158,15 @@ fn a_group_that_is_the_stacks_comes_and_goes_with_it() {
     ground.meshvm("destroy -y").exits(0);
     assert!(!ground.arm.has_group("own"));
     assert!(ground.arm.has_group("shop"), "that of others stays");
+    // Also where its machines went by themselves, and its fleet before the stack.
+    ground.meshvm("apply -y").exits(0);
+    for machine in ground.machines() {
+        ground.arm.end_in("own", &machine.name);
+    }
+    ground.write(&BTreeMap::from([("db", member("db", 1, &json!({})))]));
+    ground.meshvm("apply -y").exits(0);
+    assert!(!ground.arm.has_group("own"));
+    ground.meshvm("destroy -y").exits(0);
 }
 
 #[test]

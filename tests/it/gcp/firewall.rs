@@ -67,3 +67,27 @@ fn it_lets_in_the_ports_of_the_fleets_members() {
     ground.meshvm("destroy -y").exits(0);
     assert_eq!(rules(&ground), [""; 0]);
 }
+
+#[test]
+fn it_goes_with_a_fleet_whose_machines_went_by_themselves() {
+    let ground = Ground::new(Manners::default());
+    let owned = json!({"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}});
+    let block = json!({"zones": ["europe-west1-b"], "firewall": owned});
+    let (web, db) = (member("web", 1, &block), member("db", 1, &block));
+    ground.write(&BTreeMap::from([("web", web.clone()), ("db", db)]));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(rules(&ground).len(), 2);
+    let end_all = || {
+        for machine in ground.machines() {
+            ground.others("DELETE", &machine, "");
+        }
+    };
+    // A fleet that leaves the file, and then the stack.
+    end_all();
+    ground.write(&BTreeMap::from([("web", web)]));
+    ground.meshvm("apply -y").exits(0);
+    assert_eq!(rules(&ground), ["meshvm-shop-web"]);
+    end_all();
+    ground.meshvm("destroy -y").exits(0);
+    assert_eq!(rules(&ground), [""; 0]);
+}

@@ -25,7 +25,7 @@ pub async fn run(globals: &Globals, args: &ApplyArgs, output: &Output) -> Result
         Some(_) if !args.what.is_empty() => {
             return Err(
                 CliError::new("a saved plan holds every choice already").with_hint(
-                    "leave --target, --replace, --adopt, --forget and --another-cluster to `meshvm plan --out`",
+                    "leave --target, --replace, --bootstrapped, --adopt, --forget and --another-cluster to `meshvm plan --out`",
                 ),
             );
         }

@@ -22,7 +22,7 @@ mod strangers;
 pub mod tokens;
 mod unlabelled;
 pub mod unready;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use meshvm_provider_api::labels::{self, Hash};
-use meshvm_provider_api::{Difference, MachineId, Scope};
+use meshvm_provider_api::{Difference, Machine, MachineId, Scope};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -155,6 +155,9 @@ pub struct Options {
     pub targets: BTreeSet<String>,
     /// Machines to replace, by name or id.
     pub replace: BTreeSet<String>,
+    /// Machines that ran their fleet's bootstrap of now in place, by name or id: they are kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub bootstrapped: BTreeSet<String>,
     /// Machines to take over: by id, into a fleet.
     pub adopt: BTreeMap<MachineId, String>,
     /// Machines to let go, by name or id.
@@ -169,6 +172,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Returns whether a machine says that it has the bootstrap of before, and has that of now.
+    pub fn is_bootstrapped(&self, machine: &Machine) -> bool {
+        let Machine { id, name, .. } = machine;
+        self.bootstrapped.contains(name) || self.bootstrapped.contains(&id.0)
+    }
+
     /// Returns whether a fleet is looked at.
     pub fn covers(&self, fleet: &str) -> bool {
         self.targets.is_empty() || self.targets.contains(fleet)

@@ -78,7 +78,9 @@ pub enum PlanError {
     #[error("machine `{0}` belongs to fleet `{1}`, which --target leaves out")]
     NotTargeted(String, String),
     /// One machine cannot be let go and kept.
-    #[error("machine `{0}` cannot be let go with --forget and have --replace or --adopt as well")]
+    #[error(
+        "machine `{0}` cannot be let go with --forget and have --replace, --bootstrapped or --adopt as well"
+    )]
     Contradiction(String),
     /// The mesh that has the stack's objects is not in the file any more.
     #[error("the stack's objects are in {was}, and the fleet file has {}", now.as_deref().unwrap_or("no mesh"))]
@@ -244,9 +246,12 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
             .find(|m| m.machine.name == *name || m.machine.id.0 == *name)
     };
     let Options {
-        replace, forget, ..
+        replace,
+        bootstrapped,
+        forget,
+        ..
     } = &input.options;
-    for name in replace.iter().chain(forget) {
+    for name in replace.iter().chain(bootstrapped).chain(forget) {
         let known = named(name);
         let owned = known.and_then(ObservedMachine::ownership);
         let fleet = owned
@@ -258,7 +263,7 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
     }
     let id_of = |name: &String| named(name).map(|m| &m.machine.id);
     let going: BTreeSet<_> = forget.iter().filter_map(id_of).collect();
-    if let Some(both) = replace.iter().find(|&name| {
+    if let Some(both) = replace.iter().chain(bootstrapped).find(|&name| {
         let id = id_of(name);
         id.is_some_and(|id| going.contains(id))
     }) {

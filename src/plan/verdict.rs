@@ -7,6 +7,9 @@ use super::{Options, Reason};
 use crate::desired::{Boot, DesiredFleet};
 use crate::observed::ObservedMachine;
 
+/// The attribute that stands for all that a machine boots with.
+pub(crate) const USER_DATA: &str = "userData";
+
 /// What becomes of one machine, judged by itself.
 pub(super) enum Verdict {
     Keep,
@@ -98,7 +101,7 @@ pub(super) fn judge_adoption(
     observed: &ObservedMachine,
 ) -> Verdict {
     Verdict::Adopt {
-        differences: differences(desired, kind, observed, None, None),
+        differences: differences(desired, kind, observed, None, Renewal::None(None)),
     }
 }
 
@@ -112,7 +115,11 @@ pub(super) fn judge(
 ) -> Verdict {
     let machine = &observed.machine;
     let owned = observed.ownership();
-    let differences = differences(desired, kind, observed, owned.as_ref(), was);
+    let boot = match options.is_bootstrapped(machine) {
+        true => Renewal::InPlace,
+        false => Renewal::None(was),
+    };
+    let differences = differences(desired, kind, observed, owned.as_ref(), boot);
     let asked = &options.replace;
     if asked.contains(&machine.name) || asked.contains(&machine.id.0) {
         return Verdict::Replace {
@@ -167,13 +174,22 @@ pub(super) fn judge(
     }
 }
 
+/// Whether a machine has another bootstrap than it booted with.
+#[derive(Clone, Copy)]
+pub(super) enum Renewal<'a> {
+    /// It ran its fleet's of now in place.
+    InPlace,
+    /// No; what the fleet's was made from when it booted, where that is known.
+    None(Option<&'a Boot>),
+}
+
 /// Returns all in which a machine is not what the file asks for.
 pub(super) fn differences(
     desired: &DesiredFleet,
     kind: &dyn Kind,
     observed: &ObservedMachine,
     owned: Option<&Ownership>,
-    was: Option<&Boot>,
+    boot: Renewal<'_>,
 ) -> Vec<Difference> {
     let machine = &observed.machine;
     let mut all = kind.compare(&desired.template, machine);
@@ -190,16 +206,21 @@ pub(super) fn differences(
     // and adopting is no reason to replace.
     if let Some(before) = owned.and_then(|owned| owned.user_data.as_ref()) {
         let after = &desired.boot.user_data;
-        if before != after {
-            all.extend(boot_changes(was, before, &desired.boot));
-        }
-        if before != after && all.len() == others {
-            all.push(Difference {
-                attribute: "userData".to_owned(),
-                before: Some(json(before.as_str())),
-                after: Some(json(after.as_str())),
-                mutability: Mutability::Replace,
-            });
+        let whole = |mutability| Difference {
+            attribute: USER_DATA.to_owned(),
+            before: Some(json(before.as_str())),
+            after: Some(json(after.as_str())),
+            mutability,
+        };
+        match boot {
+            _ if before == after => {}
+            Renewal::InPlace => all.push(whole(Mutability::InPlace)),
+            Renewal::None(was) => {
+                all.extend(boot_changes(was, before, &desired.boot));
+                if all.len() == others {
+                    all.push(whole(Mutability::Replace));
+                }
+            }
         }
     }
     for (key, wanted) in &desired.labels {

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use meshvm_provider_api::labels::BatchKey;
-use meshvm_provider_api::{MachineId, Mutability, Scope, Update, labels};
+use meshvm_provider_api::{MachineId, Scope};
 use uuid::Uuid;
 
 use super::rollout::{self, Start};
-use super::{NewBatch, Op, Step, StepGraph, leave, ownership, routing};
+use super::{NewBatch, Op, Step, StepGraph, change, leave, routing};
 use crate::desired::{DesiredFleet, ResolvedRollout};
 use crate::mesh::{Object, ObjectRef};
 use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
@@ -136,7 +136,7 @@ impl FleetLowering<'_> {
         turn: Turn,
         front: Vec<usize>,
     ) -> Vec<usize> {
-        let restarts = restarts(change);
+        let restarts = change::restarts(change);
         let is_careful = change.action == Action::Update && restarts;
         let machines: Vec<&MachineRef> = change
             .machines
@@ -157,7 +157,7 @@ impl FleetLowering<'_> {
         for machines in machines.chunks(step) {
             let action = format!("{:?}", change.action).to_lowercase();
             let id = format!("{action}/{}/{}", self.fleet, graph.steps.len());
-            let update = self.update(graph.plan, change, machines);
+            let update = change::update(graph.plan, self.fleet, self.desired, change, machines);
             let (fleet, scope) = (self.fleet.to_owned(), change.scope.clone());
             let changed = graph.push(
                 id,
@@ -189,36 +189,6 @@ impl FleetLowering<'_> {
             done.push(last);
         }
         if done.is_empty() { front } else { done }
-    }
-
-    fn update(&self, plan: &Plan, change: &MachineChange, machines: &[&MachineRef]) -> Update {
-        let machines: Vec<MachineId> = machines.iter().map(|machine| machine.id.clone()).collect();
-        let mut update = Update {
-            machines,
-            template: None,
-            attributes: Vec::new(),
-            start: change.start,
-            set_labels: labels::Labels::new(),
-            remove_labels: Vec::new(),
-        };
-        match (change.action, self.desired) {
-            (Action::Forget, _) | (_, None) => {
-                update.remove_labels = labels::ALL.iter().map(|&l| l.to_owned()).collect();
-            }
-            (_, Some(desired)) => {
-                update.attributes = change
-                    .differences
-                    .iter()
-                    .map(|difference| difference.attribute.clone())
-                    .filter(|name| !is_engines(name))
-                    .collect();
-                update.template = Some(desired.template.clone());
-                update.set_labels = desired.labels.clone();
-                let owner = ownership(&plan.desired.stack, self.fleet, desired, None);
-                update.set_labels.extend(owner.labels());
-            }
-        }
-        update
     }
 
     /// Adds a wait, with the entries of what is waited for; returns the last step.
@@ -283,7 +253,7 @@ impl FleetLowering<'_> {
             .changes
             .changes
             .iter()
-            .filter(|change| change.start || restarts(change))
+            .filter(|change| change.start || change::restarts(change))
             .flat_map(|change| &change.machines)
             .filter(|machine| !machine.available)
             .count();
@@ -476,22 +446,4 @@ enum Turn {
     First,
     /// When all machines are there.
     Last,
-}
-
-/// Returns whether existing machines restart for a change.
-fn restarts(change: &MachineChange) -> bool {
-    let in_place = match change.action {
-        Action::Update | Action::Adopt => true,
-        Action::Create | Action::Replace | Action::Delete | Action::Forget => false,
-    };
-    in_place
-        && change
-            .differences
-            .iter()
-            .any(|difference| difference.mutability == Mutability::Restart)
-}
-
-/// Returns whether an attribute is the engine's own, and no provider's.
-fn is_engines(attribute: &str) -> bool {
-    attribute.starts_with("labels.")
 }

@@ -5,6 +5,7 @@
 //! 2. What a rollout allows is in the edges; whoever follows them cannot break it.
 //! 3. The same plan lowers to the same steps with the same keys.
 
+mod change;
 mod leave;
 pub mod lower;
 pub mod rollout;

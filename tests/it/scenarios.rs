@@ -20,6 +20,7 @@ macro_rules! scenarios {
 }
 
 scenarios!(
+    bootstrapped,
     changed_while_booting,
     destroy,
     drift,

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use kube::api::ListParams;
 use meshvm_lab::istiod::{Gateway, Istiod, IstiodOptions};
@@ -156,6 +156,11 @@ impl Example {
 
     /// Runs a command on a machine, and returns what it prints.
     fn inside(&self, machine: &Value, command: &[&str]) -> Result<String> {
+        self.fed(machine, command, Stdio::null())
+    }
+
+    /// The same with something for it to read.
+    fn fed(&self, machine: &Value, command: &[&str], input: Stdio) -> Result<String> {
         let supervisor = self
             .supervisor(machine)?
             .ok_or("the machine does not run")?;
@@ -168,6 +173,7 @@ impl Example {
         let ran = Command::new("nsenter")
             .args(["-t", first, "-m", "-n", "-p", "--"])
             .args(command)
+            .stdin(input)
             .output()?;
         match ran.status.success() {
             true => Ok(String::from_utf8(ran.stdout)?),
@@ -332,6 +338,42 @@ fn join(example: &Example) -> Result<()> {
         caller["name"],
         "it was started again"
     );
+    example.call()?;
+    renewed(example)
+}
+
+/// Gives a machine another bootstrap in place, as the guide says: it stays, with its certificate.
+fn renewed(example: &Example) -> Result<()> {
+    let file = example.folder.path().join("meshvm.yaml");
+    let before = fs::read_to_string(&file)?;
+    let after = before.replace("periodSeconds: 2", "periodSeconds: 3");
+    assert_ne!(before, after);
+    fs::write(&file, after)?;
+    let hello = example.machine("hello")?;
+    let plan = example.succeed("plan")?;
+    assert!(plan.contains("1 to replace"), "{plan}");
+
+    let certificate = ["sha256sum", "/etc/certs/cert-chain.pem"];
+    let agent = ["systemctl", "show", "--property=MainPID", "istio"];
+    let seen = |command: &[&str]| example.inside(&hello, command);
+    let (had, ran) = (seen(&certificate)?, seen(&agent)?);
+    example.succeed("render --target hello --out rendered")?;
+    let user_data = fs::File::open(example.folder.path().join("rendered/hello/user-data"))?;
+    let save = ["sh", "-c", "cat >/root/user-data"];
+    example.fed(&hello, &save, user_data.into())?;
+    let write = "cloud-init --file /root/user-data single --name write_files --frequency always";
+    seen(&["sh", "-c", write])?;
+    seen(&["bash", "/var/lib/meshvm/bootstrap/bootstrap.sh"])?;
+    let told = seen(&["cat", "/etc/istio/config/mesh"])?;
+    assert!(told.contains("periodSeconds: 3"), "{told}");
+    assert_eq!(seen(&certificate)?, had);
+    assert_ne!(seen(&agent)?, ran, "it was started again");
+
+    let name = hello["name"].as_str().ok_or("no name")?;
+    example.succeed(&format!("apply -y --bootstrapped {name}"))?;
+    assert_eq!(example.machine("hello")?["name"], hello["name"]);
+    example.succeed("plan --detailed-exitcode")?;
+    example.healthy("hello")?;
     example.call()?;
     Ok(())
 }

@@ -153,6 +153,43 @@ fn hosts_that_share_a_port() {
 }
 
 #[test]
+fn names_of_services() {
+    let service = |name: &str| {
+        format!(
+            "labels: {{app: web}}\nports: {{http: 80}}\nservice: {{name: {name}, ports: [{{name: \
+             http, port: 80}}]}}"
+        )
+    };
+    let long = "s".repeat(64);
+    let cut = format!("\"{}\"\u{2026}", &long[4..]);
+    for (name, shown) in [
+        ("9lives", "\"9lives\""),
+        ("Lives", "\"Lives\""),
+        ("lives-", "\"lives-\""),
+        ("li.ves", "\"li.ves\""),
+        (&long, &cut),
+    ] {
+        let told = format!(
+            "f:12:23 [{name}] string {shown} does not match \
+             ^[a-z]([-a-z0-9]{{0,61}}[a-z0-9])?$ -> A name: 1 to 63 of a-z, 0-9 and -, starting \
+             with a letter and not ending with -."
+        );
+        assert_membership_problems(&service(name), &[&told]);
+    }
+    for name in ["l", "lives-9", &long[1..]] {
+        assert_membership_problems(&service(name), &[]);
+    }
+    // Other kinds take a digit there.
+    assert_fleet_problems(
+        "external: {namespace: 9v, hosts: [a], ports: [{name: 9p, port: 80}]}",
+        &[
+            "warning f:6:5 [external] the fleet `web` is external, and the file has no mesh -> add \
+             `mesh: {manifests: {path: ./mesh}}`; without it nothing is written",
+        ],
+    );
+}
+
+#[test]
 fn annotations_of_workloads() {
     let hint = "write a name as app, or a domain and a name as example.com/app";
     assert_membership_problems(

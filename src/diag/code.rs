@@ -64,7 +64,7 @@ pub enum Code {
     SharedAccount,
     /// A probe asks a port that the workload does not have.
     ProbePort,
-    /// A port of a Service leads to none of the workload's.
+    /// A port of a Service or ServiceEntry leads to none of the workload's.
     TargetPort,
     /// Fleets make one Service.
     ServiceTwice,
@@ -205,7 +205,7 @@ impl Code {
             Self::SameAddress => "the mesh knows an endpoint by its address: one hides the other",
             Self::SharedAccount => "whoever is let in by one of them is let in by the other",
             Self::ProbePort => "the mesh sends no traffic to what is never healthy",
-            Self::TargetPort => "clients of the Service would reach nothing",
+            Self::TargetPort => "clients that call it would reach nothing",
             Self::ServiceTwice => "one would undo what the other wrote",
             Self::NoSidecar => "what is no part of the mesh cannot answer its members",
             Self::EmptySubset => "whoever is sent there gets no answer",

@@ -78,11 +78,13 @@ pub enum Code {
     ExcludedPort,
     /// Tokens go elsewhere than to their machines alone.
     OpenToken,
+    /// The sidecar is of a version that meshvm does not know.
+    UnknownVersion,
 }
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Syntax,
         Self::Shape,
         Self::Value,
@@ -116,6 +118,7 @@ impl Code {
         Self::NotSelected,
         Self::ExcludedPort,
         Self::OpenToken,
+        Self::UnknownVersion,
     ];
 
     /// Returns the code as it is shown.
@@ -154,6 +157,7 @@ impl Code {
             Self::NotSelected => "MV309",
             Self::ExcludedPort => "MV310",
             Self::OpenToken => "MV311",
+            Self::UnknownVersion => "MV312",
         }
     }
 
@@ -214,6 +218,10 @@ impl Code {
                 "callers that speak mutual TLS, as those in the mesh do, would reach a workload that does not"
             }
             Self::OpenToken => "whoever has a token can be that machine in the mesh",
+            Self::UnknownVersion => {
+                "another version may read other settings, and before 1.24 its packet filter's rules \
+                 may keep it from starting again"
+            }
         }
     }
 }

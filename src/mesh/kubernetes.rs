@@ -24,6 +24,7 @@ mod gateways;
 mod kinds;
 mod kubeconfig;
 mod later;
+mod lingering;
 mod live;
 mod login;
 mod managers;
@@ -127,6 +128,8 @@ struct Known {
     stack: Option<String>,
     /// Whether meshvm applied it once: without a stack now, it was let go.
     was_applied: bool,
+    /// The finalizers that keep it though it is being deleted; `None` when it is not.
+    ending: Option<Vec<String>>,
 }
 
 impl Known {
@@ -212,6 +215,7 @@ impl Kubernetes {
             let stack = metadata.labels.as_ref().and_then(|l| l.get(labels::STACK));
             let managers = metadata.managed_fields.iter().flatten();
             let known = Known {
+                ending: write::ending(&metadata),
                 uid: metadata.uid.clone(),
                 stack: stack.cloned(),
                 was_applied: managers.into_iter().any(|entry| {
@@ -304,7 +308,7 @@ impl Backend for Kubernetes {
                     api_version: resource.api_version.clone(),
                     kind: resource.kind.clone(),
                 });
-                let ending = write::ending(&object);
+                let ending = write::ending(&object.metadata);
                 if ending.is_none() {
                     self.remember_group(&object);
                 }
@@ -388,20 +392,22 @@ impl Backend for Kubernetes {
         let own = self
             .own(stack, others.into_iter(), Known::is_of, FEW)
             .await?;
-        let mut ordered: BTreeMap<usize, Vec<(&ObjectRef, &Known)>> = BTreeMap::new();
-        for (reference, known) in &own {
+        let mut ordered: BTreeMap<usize, Vec<(ObjectRef, Known)>> = BTreeMap::new();
+        for (reference, known) in own {
             let order = kinds::order(&reference.kind);
             ordered.entry(order).or_default().push((reference, known));
         }
+        let mut left = BTreeMap::new();
         // What owns goes last: the server deletes by itself what it owns, and would be asked twice.
         for objects in ordered.into_values().rev() {
             let mut calls = Vec::new();
             for (reference, known) in objects {
                 calls.push(self.remove(reference, known).boxed());
             }
-            together(calls).await?;
+            left.extend(together(calls).await?.into_iter().flatten());
         }
-        Ok(())
+        // All that can go does, before what cannot is waited for.
+        self.until_gone(stack, left).await
     }
 
     async fn identity(&self) -> Result<Option<String>, MeshError> {

@@ -267,7 +267,7 @@ pub enum Reason {
     MachineGoes,
     /// The object is not in the mesh.
     Absent,
-    /// The object is being deleted, and is written anew when it is gone.
+    /// The object is being deleted: it is waited for, or written anew when it is gone.
     Ending {
         /// The finalizers that keep it.
         kept_by: Vec<String>,

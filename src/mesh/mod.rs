@@ -240,6 +240,10 @@ pub trait Backend: Send + Sync {
         Ok(BTreeSet::new())
     }
 
+    /// Says which objects will be written and deleted by calls to come, so that what must be known of
+    /// them before can be asked for together. Changes nothing, and asks nobody yet.
+    async fn announce(&self, _writes: &[&ObjectRef], _deletes: &[&ObjectRef]) {}
+
     /// Writes objects, each whole. Safe to repeat.
     ///
     /// # Errors

@@ -151,16 +151,8 @@ async fn observe_mesh(request: &Request<'_>, mesh: &dyn Backend) -> Result<Obser
         mesh.to_make(request.namespaces),
         registered
     )?;
-    // What is on its way out is gone for us: it can only be written anew.
-    let (mut staying, mut ending) = (Vec::new(), BTreeMap::new());
-    for seen in objects {
-        match seen.ending {
-            Some(kept_by) => {
-                ending.insert(seen.object.reference, kept_by);
-            }
-            None => staying.push(seen),
-        }
-    }
+    // What is on its way out is gone for us: it can only be waited for, or written anew.
+    let (ending, staying) = objects.into_iter().partition(|seen| seen.ending.is_some());
     Ok(Observed {
         objects: staying,
         ending,

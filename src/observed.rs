@@ -8,7 +8,7 @@ use meshvm_provider_api::{Machine, MachineId, Power, Scope, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::mesh::{Members, ObjectRef, Seen};
+use crate::mesh::{Members, Seen};
 
 /// Everything that was seen of a stack.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +19,8 @@ pub struct Observed {
     pub adoptable: Vec<ObservedMachine>,
     /// The stack's objects in the mesh, without those that are being deleted.
     pub objects: Vec<Seen>,
-    /// Those of them that are being deleted, and the finalizers that keep each.
-    pub ending: BTreeMap<ObjectRef, Vec<String>>,
+    /// Those that are being deleted.
+    pub ending: Vec<Seen>,
     /// What the mesh says of machines that register by themselves, by fleet.
     pub registered: BTreeMap<String, Members>,
     /// Namespaces of fleets that do not exist, and that a write makes.

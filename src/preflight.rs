@@ -19,7 +19,7 @@ use crate::mesh::ObjectRef;
 use crate::mesh::kubernetes::{Foreign, Live, LiveEntry, LiveNamespace, MeshRead};
 use crate::mesh::objects::{self, Side};
 use crate::spec::model::{Membership, Mesh};
-use crate::spec::{Fleet, FleetSpec};
+use crate::spec::{Fleet, FleetSpec, version};
 
 pub use rights::{Kinds, Rights, wanted};
 
@@ -63,13 +63,7 @@ pub fn sides(spec: &FleetSpec) -> impl Iterator<Item = (&str, Side<'_>)> {
 /// ahead (<https://istio.io/latest/docs/releases/supported-releases/>). Versions that are not of
 /// the form MAJOR.MINOR fit: nothing is known of them.
 fn fit(sidecar: &str, control_plane: &str) -> bool {
-    let parsed = |version: &str| {
-        let (major, rest) = version.split_once('.')?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit());
-        let minor = &rest[..digits.unwrap_or(rest.len())];
-        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-    };
-    match (parsed(sidecar), parsed(control_plane)) {
+    match (version::minor(sidecar), version::minor(control_plane)) {
         (Some((major, minor)), Some((of_major, of_minor))) => {
             major == of_major && (minor == of_minor || minor + 1 == of_minor)
         }

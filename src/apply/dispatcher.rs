@@ -9,7 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use super::worker::{Done, Worker};
+use super::done::Done;
+use super::worker::Worker;
 use super::{
     CrashPoint, Failure, Fate, Journal, Listener, Outcome, Progress, RunError, Skipped, Stop,
 };
@@ -51,6 +52,7 @@ pub async fn run(
     settings: &Settings<'_>,
 ) -> Result<Outcome, RunError> {
     let graph = worker.graph();
+    worker.announce().await;
     Dispatcher {
         states: vec![State::Waiting; graph.steps.len()],
         graph,

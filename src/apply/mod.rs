@@ -5,6 +5,7 @@
 //! ever undone; what failed is planned again.
 
 pub mod dispatcher;
+mod done;
 pub mod settle;
 pub mod tokens;
 pub mod wait;

@@ -13,9 +13,10 @@ use meshvm_provider_api::{
 };
 use tokio::time::Instant;
 
+use super::done::Done;
 use super::tokens::{self, FleetTokens};
 use super::wait::{self, Troubles};
-use super::{Failure, MeshOutcome, Progress};
+use super::{Failure, Progress};
 use crate::journal::Recorded;
 use crate::mesh::objects::Side;
 use crate::mesh::{Backend, Group, KubernetesError, MeshError, MeshState, SECRET, objects};
@@ -38,41 +39,6 @@ pub struct Worker {
     stopping: AtomicBool,
     /// The machines that steps made, or waited for.
     outputs: Mutex<BTreeMap<usize, Vec<Machine>>>,
-}
-
-/// What a step did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Done {
-    /// The machines that it made.
-    pub made: Vec<Machine>,
-    /// The objects of the mesh that it wrote or deleted.
-    pub mesh: MeshOutcome,
-}
-
-impl Done {
-    fn written(objects: usize) -> Self {
-        let written = u32::try_from(objects).unwrap_or(u32::MAX);
-        let mesh = MeshOutcome {
-            written,
-            deleted: 0,
-        };
-        Self {
-            mesh,
-            ..Self::default()
-        }
-    }
-
-    fn deleted(objects: usize) -> Self {
-        let deleted = u32::try_from(objects).unwrap_or(u32::MAX);
-        let mesh = MeshOutcome {
-            written: 0,
-            deleted,
-        };
-        Self {
-            mesh,
-            ..Self::default()
-        }
-    }
 }
 
 impl Worker {
@@ -110,6 +76,14 @@ impl Worker {
         Arc::clone(&self.graph)
     }
 
+    /// Tells the mesh what the steps will write and delete.
+    pub async fn announce(&self) {
+        if let Some(mesh) = &self.mesh {
+            let (writes, deletes) = self.graph.first_and_last_objects();
+            mesh.announce(&writes, &deletes).await;
+        }
+    }
+
     /// Returns what the journal must know of a step.
     pub fn record(&self, index: usize) -> Recorded {
         match &self.graph.steps[index].op {
@@ -137,7 +111,11 @@ impl Worker {
                 scope: scope.clone(),
                 machines: machines.iter().map(|machine| machine.id.clone()).collect(),
             },
-            Op::Prune { objects, drain: _ } => {
+            Op::Prune {
+                fleets: _,
+                objects,
+                drain: _,
+            } => {
                 let tokens = objects.iter().filter(|object| object.kind == SECRET);
                 Recorded::Revoke {
                     tokens: tokens.cloned().collect(),
@@ -251,13 +229,17 @@ impl Worker {
                 scope,
                 machines,
             } => self.delete(scope, machines).await?,
-            Op::Write { objects } => {
+            Op::Write { fleets: _, objects } => {
                 if let Some(mesh) = &self.mesh {
                     mesh.write(stack, objects).await?;
                     return Ok(Done::written(objects.len()));
                 }
             }
-            Op::Prune { objects, drain } => {
+            Op::Prune {
+                fleets: _,
+                objects,
+                drain,
+            } => {
                 if let Some(mesh) = &self.mesh {
                     tokens::prune(&self.plan, objects, mesh.as_ref()).await?;
                     tokio::time::sleep(*drain).await;

@@ -176,6 +176,11 @@ fn plan_hint(error: &PlanError) -> Option<String> {
             "make the fleet file say what the machine is, or let the fleet create a new one"
                 .to_owned(),
         ),
+        PlanError::NoEntryName(..) => Some(
+            "names in the mesh are at most 63 of a-z, 0-9, - and .; with `autoRegister` the control \
+             plane names the entries itself"
+                .to_owned(),
+        ),
         PlanError::MeshLeft { .. } => Some(
             "put `mesh` back as it was; to leave or move it, first apply the file with that mesh and \
              without memberships"

@@ -64,7 +64,7 @@ pub enum Code {
     SharedAccount,
     /// A probe asks a port that the workload does not have.
     ProbePort,
-    /// A port of a Service leads to none of the workload's.
+    /// A port of a Service or ServiceEntry leads to none of the workload's.
     TargetPort,
     /// Fleets make one Service.
     ServiceTwice,
@@ -78,11 +78,13 @@ pub enum Code {
     ExcludedPort,
     /// Tokens go elsewhere than to their machines alone.
     OpenToken,
+    /// The sidecar is of a version that meshvm does not know.
+    UnknownVersion,
 }
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Syntax,
         Self::Shape,
         Self::Value,
@@ -116,6 +118,7 @@ impl Code {
         Self::NotSelected,
         Self::ExcludedPort,
         Self::OpenToken,
+        Self::UnknownVersion,
     ];
 
     /// Returns the code as it is shown.
@@ -154,6 +157,7 @@ impl Code {
             Self::NotSelected => "MV309",
             Self::ExcludedPort => "MV310",
             Self::OpenToken => "MV311",
+            Self::UnknownVersion => "MV312",
         }
     }
 
@@ -205,7 +209,7 @@ impl Code {
             Self::SameAddress => "the mesh knows an endpoint by its address: one hides the other",
             Self::SharedAccount => "whoever is let in by one of them is let in by the other",
             Self::ProbePort => "the mesh sends no traffic to what is never healthy",
-            Self::TargetPort => "clients of the Service would reach nothing",
+            Self::TargetPort => "clients that call it would reach nothing",
             Self::ServiceTwice => "one would undo what the other wrote",
             Self::NoSidecar => "what is no part of the mesh cannot answer its members",
             Self::EmptySubset => "whoever is sent there gets no answer",
@@ -214,6 +218,10 @@ impl Code {
                 "callers that speak mutual TLS, as those in the mesh do, would reach a workload that does not"
             }
             Self::OpenToken => "whoever has a token can be that machine in the mesh",
+            Self::UnknownVersion => {
+                "another version may read other settings, and before 1.24 its packet filter's rules \
+                 may keep it from starting again"
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 //!    stack's: its id is part of the request.
 //! 3. What can never succeed is not tried again.
 
+mod ahead;
 mod calls;
 mod conflict;
 mod connect;
@@ -24,6 +25,7 @@ mod gateways;
 mod kinds;
 mod kubeconfig;
 mod later;
+mod lingering;
 mod live;
 mod login;
 mod managers;
@@ -49,7 +51,7 @@ use kube::{Api, Client};
 use meshvm_provider_api::{ErrorClass, labels};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use super::{
     Backend, Group, Members, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor,
@@ -113,7 +115,10 @@ pub struct Kubernetes {
     /// The ids of WorkloadGroups, by namespace and name: they own the entries.
     groups: Mutex<BTreeMap<(String, String), String>>,
     /// Namespaces that are known to exist.
-    namespaces: Mutex<BTreeSet<String>>,
+    namespaces: AsyncMutex<BTreeSet<String>>,
+    /// What is going to be written, and deleted.
+    writes: ahead::Ahead,
+    deletes: ahead::Ahead,
     /// What was last listed of members.
     listings: members::Listings,
 }
@@ -127,6 +132,8 @@ struct Known {
     stack: Option<String>,
     /// Whether meshvm applied it once: without a stack now, it was let go.
     was_applied: bool,
+    /// The finalizers that keep it though it is being deleted; `None` when it is not.
+    ending: Option<Vec<String>>,
 }
 
 impl Known {
@@ -149,7 +156,9 @@ impl Kubernetes {
             logins,
             client: OnceCell::new(),
             groups: Mutex::default(),
-            namespaces: Mutex::default(),
+            namespaces: AsyncMutex::default(),
+            writes: ahead::Ahead::default(),
+            deletes: ahead::Ahead::default(),
             listings: members::Listings::default(),
         }
     }
@@ -212,6 +221,7 @@ impl Kubernetes {
             let stack = metadata.labels.as_ref().and_then(|l| l.get(labels::STACK));
             let managers = metadata.managed_fields.iter().flatten();
             let known = Known {
+                ending: write::ending(&metadata),
                 uid: metadata.uid.clone(),
                 stack: stack.cloned(),
                 was_applied: managers.into_iter().any(|entry| {
@@ -233,8 +243,13 @@ impl Kubernetes {
         most_single: usize,
     ) -> Result<BTreeMap<ObjectRef, Known>, MeshError> {
         let (own, foreign) = self.sort_out(stack, references, may, most_single).await?;
+        self.refuse(stack, foreign).map(|()| own)
+    }
+
+    /// Refuses the first of some objects that are not the stack's.
+    fn refuse(&self, stack: &str, foreign: Vec<Foreign>) -> Result<(), MeshError> {
         match foreign.into_iter().next() {
-            None => Ok(own),
+            None => Ok(()),
             Some((object, owner)) => Err(MeshError::Foreign {
                 object,
                 place: Place::Cluster(self.cluster.to_string()),
@@ -304,7 +319,7 @@ impl Backend for Kubernetes {
                     api_version: resource.api_version.clone(),
                     kind: resource.kind.clone(),
                 });
-                let ending = write::ending(&object);
+                let ending = write::ending(&object.metadata);
                 if ending.is_none() {
                     self.remember_group(&object);
                 }
@@ -340,9 +355,15 @@ impl Backend for Kubernetes {
         Ok(found.into_keys().collect())
     }
 
+    async fn announce(&self, writes: &[&ObjectRef], deletes: &[&ObjectRef]) {
+        self.writes.announce(writes.iter().copied()).await;
+        self.deletes.announce(deletes.iter().copied()).await;
+    }
+
     async fn write(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
-        let references = objects.iter().map(|object| &object.reference);
-        let own = self.own(stack, references, Known::is_for, FEW).await?;
+        let references = objects.iter().map(|object| &object.reference).collect();
+        let own = self.own_of_all(&self.writes, stack, references, Known::is_for);
+        let own = own.await?;
         self.make_namespaces(objects).await?;
         let mut ordered: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
         for object in objects {
@@ -385,23 +406,24 @@ impl Backend for Kubernetes {
             calls.push(self.remove_secret(namespace, name).boxed());
         }
         together(calls).await?;
-        let own = self
-            .own(stack, others.into_iter(), Known::is_of, FEW)
-            .await?;
-        let mut ordered: BTreeMap<usize, Vec<(&ObjectRef, &Known)>> = BTreeMap::new();
-        for (reference, known) in &own {
+        let own = self.own_of_all(&self.deletes, stack, others, Known::is_of);
+        let own = own.await?;
+        let mut ordered: BTreeMap<usize, Vec<(ObjectRef, Known)>> = BTreeMap::new();
+        for (reference, known) in own {
             let order = kinds::order(&reference.kind);
             ordered.entry(order).or_default().push((reference, known));
         }
+        let mut left = BTreeMap::new();
         // What owns goes last: the server deletes by itself what it owns, and would be asked twice.
         for objects in ordered.into_values().rev() {
             let mut calls = Vec::new();
             for (reference, known) in objects {
                 calls.push(self.remove(reference, known).boxed());
             }
-            together(calls).await?;
+            left.extend(together(calls).await?.into_iter().flatten());
         }
-        Ok(())
+        // All that can go does, before what cannot is waited for.
+        self.until_gone(stack, left).await
     }
 
     async fn identity(&self) -> Result<Option<String>, MeshError> {

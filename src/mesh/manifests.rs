@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -20,12 +21,15 @@ use super::{Backend, MeshError, Object, ObjectRef, Owned, Place, Seen};
 #[derive(Clone, Debug)]
 pub struct Manifests {
     root: PathBuf,
+    /// Held by who writes or deletes: one removes the folder that another is about to write into.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Manifests {
     /// Names the folder; it is made at the first write.
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        let turn = Arc::default();
+        Self { root, turn }
     }
 
     fn file_of(&self, reference: &ObjectRef) -> PathBuf {
@@ -172,6 +176,7 @@ impl Manifests {
     }
 
     fn write_now(&self, stack: &str, objects: &[Object]) -> Result<(), MeshError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, text) in self.outdated(stack, objects)? {
             replace(stack, &path, &text).map_err(|source| refused("write", &path, source))?;
         }
@@ -179,6 +184,7 @@ impl Manifests {
     }
 
     fn delete_now(&self, stack: &str, objects: &[ObjectRef]) -> Result<(), MeshError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for reference in objects {
             self.check_owner(stack, reference, &self.file_of(reference))?;
         }

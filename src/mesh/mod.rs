@@ -4,6 +4,7 @@
 //! them. An object is meshvm's when it carries the stack's label; a backend may
 //! not change or delete any other.
 
+mod error;
 pub mod kubernetes;
 pub mod manifests;
 pub mod objects;
@@ -17,13 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meshvm_provider_api::ErrorClass;
 use meshvm_provider_api::labels::{self, Hash};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use thiserror::Error;
 
+pub use error::{Lingering, MeshError, Place, kept};
 pub use kubernetes::{Cluster, HeldField, Kubernetes, KubernetesError, Logins, Proxies};
 pub use manifests::Manifests;
 pub use state::{Group, Members, MeshState, Registered};
@@ -240,6 +240,10 @@ pub trait Backend: Send + Sync {
         Ok(BTreeSet::new())
     }
 
+    /// Says which objects will be written and deleted by calls to come, so that what must be known of
+    /// them before can be asked for together. Changes nothing, and asks nobody yet.
+    async fn announce(&self, _writes: &[&ObjectRef], _deletes: &[&ObjectRef]) {}
+
     /// Writes objects, each whole. Safe to repeat.
     ///
     /// # Errors
@@ -324,166 +328,5 @@ pub fn secret_ref(namespace: &str, machine: &str) -> ObjectRef {
         namespace: namespace.to_owned(),
         kind: SECRET.to_owned(),
         name: format!("meshvm-{machine}"),
-    }
-}
-
-/// Where an object of somebody else is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In a file.
-    File(PathBuf),
-    /// In a cluster.
-    Cluster(String),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Cluster(name) => f.write_str(name),
-        }
-    }
-}
-
-/// Why the mesh could not be read or written.
-#[derive(Debug, Error)]
-pub enum MeshError {
-    /// An object of that name belongs to somebody else.
-    #[error(
-        "{object} exists in {place} and does not belong to stack `{stack}`{}",
-        owner.as_ref().map(|owner| format!(", but to stack `{owner}`")).unwrap_or_default()
-    )]
-    Foreign {
-        /// The object.
-        object: ObjectRef,
-        /// Where it is.
-        place: Place,
-        /// The stack that wants it.
-        stack: String,
-        /// The stack that it belongs to, where it says one.
-        owner: Option<String>,
-    },
-    /// An object is being deleted: whatever is written to it goes with it.
-    #[error("{object} {}, and cannot be written before it is gone", kept(kept_by))]
-    Ending {
-        /// The object.
-        object: ObjectRef,
-        /// The finalizers that keep it.
-        kept_by: Vec<String>,
-    },
-    /// Another file of the folder has an object of that name.
-    #[error("{object} is in {path} as well")]
-    Twice {
-        /// The object.
-        object: ObjectRef,
-        /// The other file.
-        path: PathBuf,
-    },
-    /// A file of the folder is no manifest.
-    #[error("{path} is not a manifest: {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The operating system refused.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The refusal.
-        source: std::io::Error,
-    },
-    /// An object is of a kind that a cluster is never asked for.
-    #[error("meshvm writes no {kind}")]
-    UnknownKind {
-        /// The kind.
-        kind: String,
-    },
-    /// There is nobody who makes tokens.
-    #[error("manifests make no tokens: a cluster does")]
-    NoTokens,
-    /// The cluster.
-    #[error(transparent)]
-    Kubernetes(#[from] KubernetesError),
-}
-
-/// Says that an object is being deleted, and what keeps it.
-pub fn kept(by: &[String]) -> String {
-    let ending = "is being deleted";
-    match by {
-        [] => ending.to_owned(),
-        [one] => format!("{ending} and kept by the finalizer {one}"),
-        many => format!("{ending} and kept by the finalizers {}", many.join(", ")),
-    }
-}
-
-impl MeshError {
-    /// Returns what the error means for the engine.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Foreign { .. } | Self::Ending { .. } | Self::Twice { .. } => ErrorClass::Conflict,
-            Self::Unreadable { .. } | Self::UnknownKind { .. } | Self::NoTokens => {
-                ErrorClass::Invalid
-            }
-            Self::Kubernetes(error) => error.class(),
-            Self::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::PermissionDenied => ErrorClass::PermissionDenied,
-                _ => ErrorClass::Environment,
-            },
-        }
-    }
-
-    /// Returns what the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            // What another stack has is not to be taken from it by a label.
-            Self::Foreign { owner: Some(_), .. } => {
-                Some("rename the fleet or its objects".to_owned())
-            }
-            Self::Foreign {
-                object,
-                place,
-                stack,
-                owner: None,
-            } => {
-                let label = labels::STACK;
-                let how = match place {
-                    Place::File(_) => format!("`{label}: {stack}` in its file"),
-                    Place::Cluster(_) => format!(
-                        "{label}={stack} (`kubectl label {} {} -n {} {label}={stack}`)",
-                        object.kind.to_lowercase(),
-                        object.name,
-                        object.namespace,
-                    ),
-                };
-                Some(format!(
-                    "rename the fleet or its objects, or hand that one over with the label {how}"
-                ))
-            }
-            Self::Ending { object, .. } => {
-                let ObjectRef {
-                    namespace,
-                    kind,
-                    name,
-                } = object;
-                let kind = kind.to_lowercase();
-                Some(format!(
-                    "let whoever set the finalizers take them away, and apply again then; `kubectl \
-                     describe {kind} {name} -n {namespace}` tells more"
-                ))
-            }
-            Self::Twice { .. } => {
-                Some("take it out of that file, or rename the fleet or its objects".to_owned())
-            }
-            Self::Kubernetes(error) => error.hint(),
-            Self::Unreadable { .. }
-            | Self::UnknownKind { .. }
-            | Self::NoTokens
-            | Self::Io { .. } => None,
-        }
     }
 }

@@ -135,6 +135,20 @@ pub fn entry_ref(side: Side<'_>, machine: &str) -> ObjectRef {
     }
 }
 
+/// The longest value of a label.
+const LONGEST_LABEL: usize = 63;
+
+/// Returns whether a WorkloadEntry can have a machine's name: it is one of DNS, and a label has it as
+/// well (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
+pub fn can_be_named(machine: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_part = |part: &str| {
+        let has_ends = !part.starts_with('-') && !part.ends_with('-');
+        !part.is_empty() && has_ends && part.chars().all(inner)
+    };
+    machine.len() <= LONGEST_LABEL && machine.split('.').all(is_part)
+}
+
 /// Makes a machine's WorkloadEntry; `None` while the machine has no address, and where the control
 /// plane makes the entries. `locality` is where its cloud says that it is; the file's own wins.
 pub fn entry(

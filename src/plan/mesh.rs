@@ -8,7 +8,7 @@ use super::fleet::FleetOutcome;
 use super::last;
 use super::objects::{ObjectsInput, ObjectsPlan, plan_objects};
 use super::planner::Input;
-use super::{Action, Drift, FieldChange, ObjectChange, Reason};
+use super::{Action, Drift, FieldChange, ObjectAction, ObjectChange, Reason};
 use crate::mesh::{Object, ObjectRef, Seen, objects};
 use crate::observed::ObservedMachine;
 
@@ -76,15 +76,12 @@ pub(super) fn plan_mesh(
         .flat_map(|(fleet, side)| objects::of_fleet(stack, fleet, side))
         .map(|object| object.reference)
         .collect();
-    let observed: Vec<&Seen> = input
-        .observed
-        .objects
-        .iter()
-        .filter(|Seen { object, .. }| {
-            let is_own = of_covered(object) && !elsewhere.contains(&object.reference);
-            is_own || wanted.contains_key(&object.reference)
-        })
-        .collect();
+    let looked_at = |Seen { object, .. }: &&Seen| {
+        let is_own = of_covered(object) && !elsewhere.contains(&object.reference);
+        is_own || wanted.contains_key(&object.reference)
+    };
+    let observed: Vec<&Seen> = input.observed.objects.iter().filter(looked_at).collect();
+    let ending: Vec<&Seen> = input.observed.ending.iter().filter(looked_at).collect();
     let leaving = |name: &str| {
         outcomes
             .values()
@@ -111,7 +108,7 @@ pub(super) fn plan_mesh(
         leaving: &leaving,
         forgotten: &forgotten,
         last: &input.last.objects,
-        ending: &input.observed.ending,
+        ending: &ending,
         last_entries: last::entries(&input.desired, input.last),
         unwanted: if input.options.destroy {
             Reason::Destroyed
@@ -123,7 +120,12 @@ pub(super) fn plan_mesh(
 
 /// Returns what a change of an object mends that was done outside meshvm.
 pub(super) fn object_drift(change: &ObjectChange) -> Option<Drift> {
-    change.reason.is_drift().then(|| Drift {
+    // What an apply only waits for, meshvm itself may have deleted.
+    let is_waited_for = match (&change.reason, change.action) {
+        (Reason::Ending { .. }, ObjectAction::Delete) => true,
+        (_, _) => false,
+    };
+    (change.reason.is_drift() && !is_waited_for).then(|| Drift {
         subject: change.reference.to_string(),
         reason: change.reason.clone(),
         count: 1,

@@ -267,7 +267,7 @@ pub enum Reason {
     MachineGoes,
     /// The object is not in the mesh.
     Absent,
-    /// The object is being deleted, and is written anew when it is gone.
+    /// The object is being deleted: it is waited for, or written anew when it is gone.
     Ending {
         /// The finalizers that keep it.
         kept_by: Vec<String>,
@@ -423,6 +423,9 @@ pub struct ObjectChange {
     pub reference: ObjectRef,
     /// What it becomes; absent when it is deleted.
     pub object: Option<Object>,
+    /// The fleet that it is of; accounts are of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<String>,
     /// The machine that it stands for, by name.
     pub machine: Option<String>,
     /// Whom that machine's token was made for, where that is not its name.

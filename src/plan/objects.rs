@@ -30,8 +30,8 @@ pub struct ObjectsInput<'a> {
     pub last: &'a BTreeSet<ObjectRef>,
     /// How many machines' entries it left, by fleet.
     pub last_entries: BTreeMap<String, u32>,
-    /// The stack's objects that are being deleted, and the finalizers that keep each.
-    pub ending: &'a BTreeMap<ObjectRef, Vec<String>>,
+    /// The stack's objects that are being deleted.
+    pub ending: &'a [&'a Seen],
     /// Why an object that is not wanted goes.
     pub unwanted: Reason,
 }
@@ -57,6 +57,18 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> ObjectsPlan {
             None => changes.extend(unwanted(&input, observed)),
         }
     }
+    let mut ending: BTreeMap<&ObjectRef, Reason> = BTreeMap::new();
+    for seen in input.ending {
+        let kept_by = seen.ending.clone().unwrap_or_default();
+        let reason = Reason::Ending { kept_by };
+        if input.wanted.contains_key(&seen.object.reference) {
+            ending.insert(&seen.object.reference, reason);
+            continue;
+        }
+        // It is waited for, and not told as gone before it is; what was to be let go is not kept.
+        let going = unwanted(&input, seen).filter(|it| it.action == ObjectAction::Delete);
+        changes.extend(going.map(|change| ObjectChange { reason, ..change }));
+    }
     // Entries are counted, not named: the ledger keeps no list of machines.
     let mut lost = input.last_entries;
     for observed in input.observed {
@@ -74,14 +86,13 @@ pub fn plan_objects(mut input: ObjectsInput<'_>) -> ObjectsPlan {
     };
     changes.extend(input.wanted.into_values().map(|object| ObjectChange {
         action: ObjectAction::Create,
-        reason: match input.ending.get(&object.reference) {
-            Some(kept_by) => Reason::Ending {
-                kept_by: kept_by.clone(),
-            },
+        reason: match ending.remove(&object.reference) {
+            Some(reason) => reason,
             None if is_lost(&object) => Reason::Missing,
             None => Reason::Absent,
         },
         reference: object.reference.clone(),
+        fleet: object.label(labels::FLEET).map(str::to_owned),
         machine: object.label(MACHINE_LABEL).map(str::to_owned),
         token_of: object.label(TOKEN_LABEL).map(str::to_owned),
         object: Some(object),
@@ -140,6 +151,7 @@ fn unwanted(input: &ObjectsInput<'_>, observed: &Seen) -> Option<ObjectChange> {
         reason,
         reference: observed.object.reference.clone(),
         object: forgotten.then(|| observed.released()),
+        fleet: observed.object.label(labels::FLEET).map(str::to_owned),
         machine: machine.map(str::to_owned),
         token_of: observed.object.label(TOKEN_LABEL).map(str::to_owned),
         differences: Vec::new(),
@@ -167,6 +179,7 @@ fn compare(observed: &Seen, wanted: Object) -> Option<ObjectChange> {
         action: ObjectAction::Update,
         reason,
         reference: wanted.reference.clone(),
+        fleet: wanted.label(labels::FLEET).map(str::to_owned),
         machine: wanted.label(MACHINE_LABEL).map(str::to_owned),
         token_of: wanted.label(TOKEN_LABEL).map(str::to_owned),
         differences,

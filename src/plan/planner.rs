@@ -14,7 +14,7 @@ use super::mesh::{object_drift, plan_mesh};
 use super::{Action, Applied, Context, FORMAT, FleetPlan, MachineChange, Options, Plan};
 use super::{registered, strangers, tokens};
 use crate::desired::Desired;
-use crate::mesh::ObjectRef;
+use crate::mesh::{ObjectRef, objects};
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
 
 /// What a plan is made from.
@@ -74,6 +74,11 @@ pub enum PlanError {
         "machine `{0}` cannot be adopted into fleet `{1}`: the fleet has no replica left for it"
     )]
     NoRoom(MachineId, String),
+    /// A machine to adopt has a name that nothing in the mesh can have.
+    #[error(
+        "machine `{0}` cannot be adopted into fleet `{2}`: no WorkloadEntry can have its name, `{1}`"
+    )]
+    NoEntryName(MachineId, String, String),
     /// A named machine belongs to a fleet that is not looked at.
     #[error("machine `{0}` belongs to fleet `{1}`, which --target leaves out")]
     NotTargeted(String, String),
@@ -115,6 +120,7 @@ impl PlanError {
             | Self::Owned(id, _)
             | Self::TwoFleets(id, _, _)
             | Self::NotAdoptable(id, _, _)
+            | Self::NoEntryName(id, ..)
             | Self::NoRoom(id, _) => Some(format!("machine `{id}`")),
             Self::MeshLeft { .. } | Self::OtherCluster { .. } => Some("the mesh".to_owned()),
             Self::MissingProvider(..) => None,
@@ -340,6 +346,10 @@ fn plan_one(
         options: &input.options,
     });
     check_adoption(fleet, &adopted, &outcome.plan)?;
+    let side = desired.and_then(|(desired, _)| desired.side());
+    if input.context.mesh.is_some() && side.is_some_and(|side| side.has_entries()) {
+        check_entry_names(fleet, &adopted)?;
+    }
     // Machines of one fleet may stand with several providers while it moves; the
     // smallest of their limits fits all.
     let mut providers: BTreeSet<&str> =
@@ -355,6 +365,19 @@ fn plan_one(
         gets_token && !kind.info().private_files
     });
     Ok(outcome)
+}
+
+/// Refuses to adopt what could not be entered: whoever made the machine had other rules for names.
+fn check_entry_names(fleet: &str, adopted: &[&ObservedMachine]) -> Result<(), PlanError> {
+    let mut machines = adopted.iter().map(|observed| &observed.machine);
+    match machines.find(|machine| !objects::can_be_named(&machine.name)) {
+        Some(machine) => Err(PlanError::NoEntryName(
+            machine.id.clone(),
+            machine.name.clone(),
+            fleet.to_owned(),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Refuses to adopt what could not stay: a machine is nobody's to replace until it is adopted.

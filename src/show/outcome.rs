@@ -1,6 +1,6 @@
 //! How a run ended, and what its steps are called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{HINT, REMOVE, STRONG, counted, few, paint};
 use crate::apply::Outcome;
@@ -98,13 +98,30 @@ pub fn describe(op: &Op) -> String {
             let count = counted(machines.len() as u64, "machine");
             format!("delete {count} of fleet {fleet}")
         }
-        Op::Write { objects } => format!("write {}", counted(objects.len() as u64, "object")),
-        Op::Prune { objects, drain } => {
-            let removes = format!("remove {}", counted(objects.len() as u64, "object"));
+        Op::Write { fleets, objects } => {
+            format!("write {}", objects_of(fleets, objects.len()))
+        }
+        Op::Prune {
+            fleets,
+            objects,
+            drain,
+        } => {
+            let removes = format!("remove {}", objects_of(fleets, objects.len()));
             match drain.is_zero() {
                 true => removes,
                 false => format!("{removes}, and let connections end for {drain:?}"),
             }
         }
+    }
+}
+
+/// Counts objects, and says which fleets they are for.
+fn objects_of(fleets: &BTreeSet<String>, objects: usize) -> String {
+    let objects = counted(objects as u64, "object");
+    let names = few(fleets.iter().map(String::as_str));
+    match fleets.len() {
+        0 => objects,
+        1 => format!("{objects} of fleet {names}"),
+        _ => format!("{objects} of fleets {names}"),
     }
 }

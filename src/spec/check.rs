@@ -24,6 +24,7 @@ use super::model::{Arch, FleetBody, Package, PackageFormat, Sidecar};
 use super::place::At;
 use super::problems::Problems;
 use super::tree::Node;
+use super::version;
 use super::words::{list, nearest};
 
 /// What all checks need: where things are, and where to tell what is wrong.
@@ -129,9 +130,35 @@ pub(super) fn ledger(url: &str, checker: &mut Checker<'_>) {
 /// (<https://istio.io/latest/docs/reference/commands/pilot-discovery/>).
 const LONGEST_CERTIFICATE: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// The shortest life of a certificate. The sidecar renews it at half of its life, and proves by the
+/// old one who it is: the other half is all that a reboot or a restart of the control plane may
+/// take. A token that lives shorter does not exist either.
+const SHORTEST_CERTIFICATE: Duration = Duration::from_secs(600);
+
 /// Checks the sidecar's packages and settings.
 pub(super) fn sidecar(sidecar: &Sidecar, checker: &mut Checker<'_>) {
+    if !version::is_known(&sidecar.version) {
+        let (least, most) = (version::KNOWN.start(), version::KNOWN.end());
+        let summary = format!(
+            "what meshvm writes for a sidecar is that of Istio 1.{least} to 1.{most}, and this one is \
+             of version {}",
+            sidecar.version
+        );
+        let hint = format!("use a package of 1.{least} to 1.{most}");
+        let mut checker = checker.coded(Code::UnknownVersion);
+        checker.warning(&["sidecar", "version"], summary, hint);
+    }
     let ttl = sidecar.config.certificate_ttl;
+    // None at all leaves it to the mesh.
+    if !ttl.0.is_zero() && ttl.0 < SHORTEST_CERTIFICATE {
+        let path = ["sidecar", "config", "certificateTtl"];
+        let summary = format!(
+            "a certificate for {ttl} is renewed at half of that, and a machine that is away for the \
+             other half cannot come back by itself"
+        );
+        let hint = "write at least 10m, or 0s to leave it to the mesh, which gives 24h";
+        checker.error(&path, summary, hint);
+    }
     if ttl.0 > LONGEST_CERTIFICATE {
         let path = ["sidecar", "config", "certificateTtl"];
         let summary = format!("no control plane signs a certificate for {ttl}");

@@ -30,6 +30,7 @@ mod tests;
 mod tree;
 mod typed;
 mod vars;
+pub mod version;
 mod words;
 mod yaml;
 

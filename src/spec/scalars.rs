@@ -20,6 +20,10 @@ pub type Name = Label<40, true>;
 /// A name of Kubernetes.
 pub type KubeName = Label<63, false>;
 
+/// The name of a Service, which Kubernetes takes by an older rule than other names (RFC 1035,
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
+pub type ServiceName = Label<63, true>;
+
 impl<const MAX: usize, const LETTER_FIRST: bool> Label<MAX, LETTER_FIRST> {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
@@ -71,7 +75,12 @@ impl<const MAX: usize, const LETTER_FIRST: bool> fmt::Display for Label<MAX, LET
 
 impl<const MAX: usize, const LETTER_FIRST: bool> JsonSchema for Label<MAX, LETTER_FIRST> {
     fn schema_name() -> Cow<'static, str> {
-        if LETTER_FIRST { "Name" } else { "KubeName" }.into()
+        match (MAX, LETTER_FIRST) {
+            (63, true) => "ServiceName",
+            (_, true) => "Name",
+            (_, false) => "KubeName",
+        }
+        .into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

@@ -38,6 +38,7 @@ pub(super) fn drain(
 pub(super) fn revocation(plan: &Plan) -> Option<Op> {
     let objects: Vec<ObjectRef> = plan.revoked.iter().cloned().collect();
     (!objects.is_empty()).then_some(Op::Prune {
+        fleets: BTreeSet::new(),
         objects,
         drain: Duration::ZERO,
     })

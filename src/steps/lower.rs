@@ -1,8 +1,8 @@
 //! Lowers a plan into steps. Pure.
 //!
-//! The order: objects of the mesh first, so that no machine comes up without
-//! its group; then each fleet by itself; objects that go, go last, when no
-//! machine needs them any more.
+//! The order, for each fleet by itself: its objects of the mesh first, so that no machine comes up
+//! without its group; then its machines; objects that go, go last, when no machine needs them any
+//! more. No fleet waits for another, but for what both need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use meshvm_provider_api::{MachineId, Scope};
 use uuid::Uuid;
 
 use super::rollout::{self, Start};
-use super::{NewBatch, Op, Step, StepGraph, change, leave, routing};
+use super::{NewBatch, Op, Step, StepGraph, change, leave, objects, routing};
 use crate::desired::{DesiredFleet, ResolvedRollout};
 use crate::mesh::{Object, ObjectRef};
 use crate::plan::{Action, FleetPlan, MachineChange, MachineRef, ObjectAction, Plan};
@@ -23,20 +23,12 @@ pub fn lower(plan: &Plan) -> StepGraph {
         plan,
         steps: Vec::new(),
     };
-    let objects: Vec<_> = plan
-        .objects
-        .iter()
-        .filter(|change| change.action != ObjectAction::Delete && !routing::is_late(plan, change))
-        .filter_map(|change| change.object.clone())
-        .collect();
-    let written = (!objects.is_empty())
-        .then(|| graph.push("mesh/write".to_owned(), Op::Write { objects }, Vec::new()));
-
+    let writes = objects::write(&mut graph);
     if let Some(op) = leave::revocation(plan) {
         graph.push("mesh/revoke".to_owned(), op, Vec::new());
     }
     let mut pruned = BTreeSet::new();
-    let mut last = written.into_iter().collect::<Vec<_>>();
+    let mut ends = BTreeMap::new();
     for (fleet, changes) in &plan.fleets {
         let lowering = FleetLowering {
             fleet,
@@ -47,37 +39,23 @@ pub fn lower(plan: &Plan) -> StepGraph {
                 .get(fleet)
                 .filter(|_| !plan.options.destroy),
         };
-        last.extend(lowering.lower(&mut graph, written, &mut pruned));
-    }
-
-    let left: Vec<ObjectRef> = plan
-        .objects
-        .iter()
-        .filter(|change| change.action == ObjectAction::Delete)
-        .map(|change| change.reference.clone())
-        .filter(|reference| !pruned.contains(reference))
-        .collect();
-    if !left.is_empty() {
-        let objects = leave::with_entries(plan, left);
-        graph.push(
-            "mesh/prune".to_owned(),
-            Op::Prune {
-                objects,
-                drain: Duration::ZERO,
-            },
-            last,
+        let front = writes.of(fleet);
+        ends.insert(
+            fleet.as_str(),
+            lowering.lower(&mut graph, front, &mut pruned),
         );
     }
+    objects::prune(&mut graph, &pruned, &writes, &ends);
     StepGraph { steps: graph.steps }
 }
 
-struct Graph<'a> {
-    plan: &'a Plan,
+pub(super) struct Graph<'a> {
+    pub(super) plan: &'a Plan,
     steps: Vec<Step>,
 }
 
 impl Graph<'_> {
-    fn push(&mut self, id: String, op: Op, needs: Vec<usize>) -> usize {
+    pub(super) fn push(&mut self, id: String, op: Op, needs: Vec<usize>) -> usize {
         self.steps.push(Step { id, op, needs });
         self.steps.len() - 1
     }
@@ -95,14 +73,13 @@ struct FleetLowering<'a> {
 }
 
 impl FleetLowering<'_> {
-    /// Lowers the fleet and returns its last steps.
+    /// Lowers the fleet after `front`, and returns its last steps.
     fn lower(
         &self,
         graph: &mut Graph<'_>,
-        written: Option<usize>,
+        mut front: Vec<usize>,
         pruned: &mut BTreeSet<ObjectRef>,
     ) -> Vec<usize> {
-        let mut front: Vec<usize> = written.into_iter().collect();
         for turn in [Turn::First, Turn::Last] {
             for change in &self.changes.changes {
                 match change.action {
@@ -328,7 +305,8 @@ impl FleetLowering<'_> {
         }
         let objects = std::mem::take(routes);
         let id = format!("route/{}", self.fleet);
-        vec![graph.push(id, Op::Write { objects }, front)]
+        let fleets = BTreeSet::from([self.fleet.to_owned()]);
+        vec![graph.push(id, Op::Write { fleets, objects }, front)]
     }
 
     /// Returns the machines that go, those that are down first, with where they are.
@@ -414,6 +392,7 @@ impl FleetLowering<'_> {
             front
         } else {
             let op = Op::Prune {
+                fleets: BTreeSet::from([self.fleet.to_owned()]),
                 objects: entries,
                 drain: leave::drain(graph.plan, self.desired, leaving),
             };

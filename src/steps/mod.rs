@@ -8,9 +8,11 @@
 mod change;
 mod leave;
 pub mod lower;
+mod objects;
 pub mod rollout;
 pub mod routing;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use meshvm_provider_api::labels::{BatchKey, Ownership};
@@ -97,11 +99,15 @@ pub enum Op {
     },
     /// Writes objects of the mesh.
     Write {
+        /// The fleets that need them; none where nobody can tell.
+        fleets: BTreeSet<String>,
         /// The objects, whole.
         objects: Vec<Object>,
     },
     /// Deletes objects of the mesh.
     Prune {
+        /// The fleets that needed them; none where nobody can tell.
+        fleets: BTreeSet<String>,
         /// Which.
         objects: Vec<ObjectRef>,
         /// How long to wait then, for connections to end.

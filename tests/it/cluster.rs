@@ -5,6 +5,7 @@ mod answers;
 mod backend;
 mod down;
 mod ending;
+mod fleets;
 pub mod ground;
 mod logins;
 #[cfg(feature = "local")]

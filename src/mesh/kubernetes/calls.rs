@@ -21,7 +21,7 @@ pub(super) const PAGE: u32 = 500;
 const MOST_RESTARTS: u32 = 3;
 
 /// The most requests at the same time: what an API server allows one client without queueing.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// How often a request is sent again that may succeed the next time.
 const MOST_TRIES: usize = 5;

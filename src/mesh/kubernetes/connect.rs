@@ -6,8 +6,10 @@ use std::time::Duration;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tower::buffer::BufferLayer;
+use tower::limit::ConcurrencyLimitLayer;
 use tower::retry::RetryLayer;
 
+use super::calls::AT_ONCE;
 use super::later::Later;
 use super::login::{self, KubeconfigFault, LoginFault};
 use super::{Cluster, KubernetesError, Logins, kubeconfig};
@@ -65,6 +67,8 @@ pub(super) async fn connect(cluster: &Cluster, logins: &Logins) -> Result<Client
         other => KubernetesError::Client(KubeconfigFault::of_client(other)),
     })?;
     let client = builder
+        // Of all that work at the same time together.
+        .with_layer(&ConcurrencyLimitLayer::new(AT_ONCE))
         .with_layer(&BufferLayer::new(QUEUE))
         .with_layer(&RetryLayer::new(Later::new(logins.calls.clone())))
         .with_layer(&logins.calls)

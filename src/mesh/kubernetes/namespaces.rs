@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
-use super::{Kubernetes, KubernetesError, MANAGER, attempt, lock, together};
+use super::{Kubernetes, KubernetesError, MANAGER, attempt, together};
 use crate::mesh::Object;
 
 impl Kubernetes {
@@ -49,13 +49,15 @@ impl Kubernetes {
         }
         for object in objects {
             let name = object.reference.namespace.as_str();
-            if lock(&self.namespaces).contains(name) {
+            // Held all the time: who needs the same one waits for it, and does not ask again.
+            let mut known = self.namespaces.lock().await;
+            if known.contains(name) {
                 continue;
             }
             if self.namespace(name).await?.is_none() {
                 self.make_namespace(name).await?;
             }
-            lock(&self.namespaces).insert(name.to_owned());
+            known.insert(name.to_owned());
         }
         Ok(())
     }

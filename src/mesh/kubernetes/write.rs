@@ -1,7 +1,7 @@
 //! One object of a cluster: applied, or deleted.
 
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
 use serde_json::json;
 
@@ -11,8 +11,7 @@ use crate::mesh::{MeshError, Object, ObjectRef};
 
 /// Returns the finalizers that keep an object which is being deleted; `None` when it is not
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>).
-pub(super) fn ending(object: &DynamicObject) -> Option<Vec<String>> {
-    let metadata = &object.metadata;
+pub(super) fn ending(metadata: &ObjectMeta) -> Option<Vec<String>> {
     metadata.deletion_timestamp.as_ref()?;
     Some(metadata.finalizers.clone().unwrap_or_default())
 }
@@ -53,7 +52,7 @@ impl Kubernetes {
         let action = format!("apply {}", object.reference);
         let patch = Patch::Apply(&body);
         match attempt(&action, || api.patch(name, &how, &patch)).await {
-            Ok(applied) => match ending(&applied) {
+            Ok(applied) => match ending(&applied.metadata) {
                 None => {
                     self.remember_group(&applied);
                     Ok(())
@@ -73,15 +72,16 @@ impl Kubernetes {
         }
     }
 
-    /// Deletes an object as the one that was seen; one that is gone is deleted.
+    /// Deletes an object as the one that was seen; one that is gone is deleted. Returns it when
+    /// finalizers keep it.
     ///
     /// # Errors
     /// Those of the cluster.
     pub(super) async fn remove(
         &self,
-        reference: &ObjectRef,
-        known: &Known,
-    ) -> Result<(), MeshError> {
+        reference: ObjectRef,
+        known: Known,
+    ) -> Result<Option<(ObjectRef, Known)>, MeshError> {
         let resource = resource(&reference.kind)?;
         let client = self.client().await?.clone();
         let api: Api<DynamicObject> = Api::namespaced_with(client, &reference.namespace, &resource);
@@ -94,8 +94,14 @@ impl Kubernetes {
         };
         let action = format!("delete {reference}");
         match attempt(&action, || api.delete(&reference.name, &how)).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some(404) => Ok(()),
+            Ok(answer) => {
+                let left = answer.left().and_then(|left| ending(&left.metadata));
+                Ok(left.map(|kept_by| {
+                    let ending = Some(kept_by);
+                    (reference, Known { ending, ..known })
+                }))
+            }
+            Err(error) if error.code() == Some(404) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -66,14 +66,28 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         let ServiceEntry {
             hosts,
             addresses,
-            ports,
+            ports: offered,
         } = entry;
-        let ports = ports.iter().map(|port| EntryPort {
+        let entry_ports = offered.iter().map(|port| EntryPort {
             name: &port.name,
             port: port.port,
             protocol: port.protocol.as_deref(),
         });
-        entry::check(&at("serviceEntry"), hosts, addresses, ports, checker);
+        entry::check(&at("serviceEntry"), hosts, addresses, entry_ports, checker);
+        for (index, port) in offered.iter().enumerate() {
+            let name = port.name.as_str();
+            if !leads_somewhere(name, port.port, ports) {
+                let index = index.to_string();
+                let path = [&at("serviceEntry")[..], &["ports", &index, "name"]].concat();
+                let lead = Leading {
+                    kind: "ServiceEntry",
+                    name,
+                    port: port.port,
+                    instead: "give it the name of one of the membership's",
+                };
+                lead.report(&path, ports, checker);
+            }
+        }
     }
     if let Some(traffic) = traffic {
         traffic::check(fleet, traffic, service.as_ref(), checker);
@@ -243,23 +257,58 @@ fn check_service(
             }
             Some(target) => check_target(&at("targetPort"), target, checker),
             None if ports.contains_key(name) => check_target(&at("name"), name, checker),
+            None if leads_somewhere(name, port.port, ports) => {}
             None => {
-                if !ports.values().any(|number| *number == port.port) {
-                    let summary = format!(
-                        "the Service's port `{name}` leads nowhere: the membership has no port \
-                         of this name or number"
-                    );
-                    let hint = match ports.is_empty() {
-                        true => {
-                            format!("add `ports: {{{name}: {}}}` to the membership", port.port.0)
-                        }
-                        false => format!("set `targetPort`; {}", known_ports(ports)),
-                    };
-                    let mut checker = checker.coded(Code::TargetPort);
-                    checker.error(&at("name"), summary, hint);
-                }
+                let lead = Leading {
+                    kind: "Service",
+                    name,
+                    port: port.port,
+                    instead: "set `targetPort`",
+                };
+                lead.report(&at("name"), ports, checker);
             }
         }
+    }
+}
+
+/// Returns whether the membership has a port of a name or number.
+fn leads_somewhere(name: &str, port: Port, ports: &BTreeMap<String, Port>) -> bool {
+    ports.contains_key(name) || ports.values().any(|number| *number == port)
+}
+
+/// A port that leads to the machines, and none of the membership's answers to it.
+struct Leading<'a> {
+    /// What has it.
+    kind: &'static str,
+    name: &'a str,
+    port: Port,
+    /// What to do where the port that is meant is there.
+    instead: &'static str,
+}
+
+impl Leading<'_> {
+    fn report<S: AsRef<str>>(
+        &self,
+        path: &[S],
+        ports: &BTreeMap<String, Port>,
+        checker: &mut Checker<'_>,
+    ) {
+        let Self {
+            kind,
+            name,
+            port,
+            instead,
+        } = self;
+        let summary = format!(
+            "the {kind}'s port `{name}` leads nowhere: the membership has no port of this name or \
+             number"
+        );
+        let hint = match ports.is_empty() {
+            true => format!("add `ports: {{{name}: {}}}` to the membership", port.0),
+            false => format!("{instead}; {}", known_ports(ports)),
+        };
+        let mut checker = checker.coded(Code::TargetPort);
+        checker.error(path, summary, hint);
     }
 }
 

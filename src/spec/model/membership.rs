@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Traffic;
-use crate::spec::scalars::KubeName;
+use crate::spec::scalars::{KubeName, ServiceName};
 
 /// A fleet's side of the mesh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -187,7 +187,7 @@ pub struct Grpc {
 pub struct Service {
     /// The Service's name; the fleet's when absent.
     #[serde(default)]
-    pub name: Option<KubeName>,
+    pub name: Option<ServiceName>,
     /// The labels by which it selects machines; all of the membership's when absent. With fewer of
     /// them, one Service leads to the machines of several fleets of its namespace, such as versions
     /// that subsets tell apart. One of the fleets has the Service; the others have the labels.

@@ -25,8 +25,8 @@ pub struct SidecarConfig {
     pub exclude_metadata_service: bool,
     /// Ports that stay out of the mesh, beside ssh's and the sidecar's own.
     pub exclude_ports: Vec<Port>,
-    /// How long certificates are valid; 168h when absent. A machine that was off for longer cannot
-    /// come back by itself. 0s leaves it to the mesh, which gives 24h.
+    /// How long certificates are valid, 10m to 2160h; 168h when absent. A machine that was off for
+    /// longer cannot come back by itself. 0s leaves it to the mesh, which gives 24h.
     pub certificate_ttl: Duration,
 }
 

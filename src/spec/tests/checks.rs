@@ -69,6 +69,48 @@ fn ledgers() {
     }
 }
 
+/// Asserts what is told of a sidecar of a version, with what is in its `config`.
+#[track_caller]
+fn assert_sidecar_problems(version: &str, config: &str, expected: &[&str]) {
+    let sha = "0".repeat(64);
+    assert_problems(
+        &format!(
+            "sidecar:\n  version: {version}\n  packages: [{{format: deb, arch: amd64, sha256: '{sha}', \
+             url: 'https://x/a'}}]\n  config: {{{config}}}\n"
+        ),
+        expected,
+    );
+}
+
+#[test]
+fn versions_of_the_sidecar() {
+    for version in ["1.20.3", "1.23.9", "1.33.0-rc.1", "2.30.0", "0.8.1"] {
+        let told = format!(
+            "warning f:4:12 [{version}] what meshvm writes for a sidecar is that of Istio 1.24 to \
+             1.32, and this one is of version {version} -> use a package of 1.24 to 1.32"
+        );
+        assert_sidecar_problems(version, "", &[&told]);
+    }
+    for version in ["1.24.0", "1.30.3+lab1", "1.32-alpha", "ours", "'1:2.3-1'"] {
+        assert_sidecar_problems(version, "", &[]);
+    }
+}
+
+#[test]
+fn lives_of_certificates() {
+    for (ttl, told) in [("1s", "1s"), ("599s", "9m59s")] {
+        let told = format!(
+            "f:6:28 [{ttl}] a certificate for {told} is renewed at half of that, and a machine that is \
+             away for the other half cannot come back by itself -> write at least 10m, or 0s to leave \
+             it to the mesh, which gives 24h"
+        );
+        assert_sidecar_problems("1.30.3", &format!("certificateTtl: {ttl}"), &[&told]);
+    }
+    for ttl in ["0s", "10m", "2160h"] {
+        assert_sidecar_problems("1.30.3", &format!("certificateTtl: {ttl}"), &[]);
+    }
+}
+
 #[test]
 fn packages_of_the_sidecar() {
     let sha = "0".repeat(64);

@@ -11,14 +11,16 @@ const ADDRESS_HINT: &str = "write an address as 10.0.0.1, or a range as 10.0.0.0
 fn assert_entry_problems(text: &str, expected: &[(usize, &str)]) {
     let told = |start: usize| -> Vec<String> {
         let told = expected.iter();
-        told.map(|(column, told)| format!("f:11:{} {told}", start + column))
+        told.map(|(column, told)| format!("f:12:{} {told}", start + column))
             .collect()
     };
     let start = "      serviceEntry: {".len();
     let member = told(start);
     let member: Vec<&str> = member.iter().map(String::as_str).collect();
     assert_membership_problems(
-        &format!("labels: {{app: web}}\nserviceEntry: {{{text}}}"),
+        &format!(
+            "labels: {{app: web}}\nports: {{a: 80, b: 81, c: 82, d: 443}}\nserviceEntry: {{{text}}}"
+        ),
         &member,
     );
     let start = "    external: {namespace: vm, ".len();
@@ -26,7 +28,7 @@ fn assert_entry_problems(text: &str, expected: &[(usize, &str)]) {
     let external: Vec<&str> = external.iter().map(String::as_str).collect();
     assert_problems(
         &format!(
-            "mesh: {{manifests: {{path: m}}}}\n\n\n\n\nfleets:\n  web:\n    sim: {{image: x}}\n    \
+            "mesh: {{manifests: {{path: m}}}}\n\n\n\n\n\nfleets:\n  web:\n    sim: {{image: x}}\n    \
              external: {{namespace: vm, {text}}}\n"
         ),
         &external,
@@ -137,6 +139,35 @@ fn ports_of_entries() {
 }
 
 #[test]
+fn ports_of_entries_that_lead_nowhere() {
+    let entry = |ports: &str, offered: &str| {
+        format!(
+            "labels: {{app: web}}\nports: {{{ports}}}\nserviceEntry: {{hosts: [a], ports: \
+             [{offered}]}}"
+        )
+    };
+    let nowhere = |name: &str, hint: &str| {
+        format!(
+            "f:12:49 [{name}] the ServiceEntry's port `{name}` leads nowhere: the membership has no \
+             port of this name or number -> {hint}"
+        )
+    };
+    let known =
+        "give it the name of one of the membership's; the membership has http: 8080, tcp: 81";
+    assert_membership_problems(
+        &entry("http: 8080, tcp: 81", "{name: web, port: 80}"),
+        &[&nowhere("web", known)],
+    );
+    assert_membership_problems(
+        &entry("", "{name: web, port: 80}"),
+        &[&nowhere("web", "add `ports: {web: 80}` to the membership")],
+    );
+    for fine in ["{name: http, port: 80}", "{name: web, port: 8080}"] {
+        assert_membership_problems(&entry("http: 8080", fine), &[]);
+    }
+}
+
+#[test]
 fn hosts_that_share_a_port() {
     let hint = "keep one host, or give the port a `protocol` of HTTP or TLS";
     let told = |port: &str| {
@@ -149,6 +180,43 @@ fn hosts_that_share_a_port() {
         "hosts: [a, b], ports: [{name: web, port: 80, protocol: http2}, {name: tls, port: 443, \
          protocol: TLS}, {name: db, port: 81, protocol: mysql}]",
         &[(134, &format!("[mysql] {}", told("db")))],
+    );
+}
+
+#[test]
+fn names_of_services() {
+    let service = |name: &str| {
+        format!(
+            "labels: {{app: web}}\nports: {{http: 80}}\nservice: {{name: {name}, ports: [{{name: \
+             http, port: 80}}]}}"
+        )
+    };
+    let long = "s".repeat(64);
+    let cut = format!("\"{}\"\u{2026}", &long[4..]);
+    for (name, shown) in [
+        ("9lives", "\"9lives\""),
+        ("Lives", "\"Lives\""),
+        ("lives-", "\"lives-\""),
+        ("li.ves", "\"li.ves\""),
+        (&long, &cut),
+    ] {
+        let told = format!(
+            "f:12:23 [{name}] string {shown} does not match \
+             ^[a-z]([-a-z0-9]{{0,61}}[a-z0-9])?$ -> A name: 1 to 63 of a-z, 0-9 and -, starting \
+             with a letter and not ending with -."
+        );
+        assert_membership_problems(&service(name), &[&told]);
+    }
+    for name in ["l", "lives-9", &long[1..]] {
+        assert_membership_problems(&service(name), &[]);
+    }
+    // Other kinds take a digit there.
+    assert_fleet_problems(
+        "external: {namespace: 9v, hosts: [a], ports: [{name: 9p, port: 80}]}",
+        &[
+            "warning f:6:5 [external] the fleet `web` is external, and the file has no mesh -> add \
+             `mesh: {manifests: {path: ./mesh}}`; without it nothing is written",
+        ],
     );
 }
 

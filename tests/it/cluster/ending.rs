@@ -1,11 +1,22 @@
 //! Objects that are being deleted, and that somebody keeps.
 
+use std::time::Duration;
+
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::core::DynamicObject;
 use serde_json::json;
 
 use super::ground::{Ground, NAMESPACE};
 use super::program::{FILE, run};
 use crate::support::program::Sandbox;
+
+/// Has finalizers keep an object, or lets it go.
+async fn keep(api: &Api<DynamicObject>, name: &str, finalizers: &[&str]) {
+    let kept = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    let how = PatchParams::default();
+    api.patch(name, &how, &kept).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_kept_on_its_way_out_is_told_and_not_taken_for_written() {
@@ -15,12 +26,7 @@ async fn what_is_kept_on_its_way_out_is_told_and_not_taken_for_written() {
     run(&ground, &sandbox, "apply -y").await.exits(0);
     drop(sidecars);
     let services = ground.api("v1", "Service", Some(NAMESPACE));
-    let finalizers = async |names: &[&str]| {
-        let kept = Patch::Merge(json!({"metadata": {"finalizers": names}}));
-        let how = PatchParams::default();
-        services.patch("web", &how, &kept).await.unwrap();
-    };
-    finalizers(&["example.com/hold"]).await;
+    keep(&services, "web", &["example.com/hold"]).await;
     let how = DeleteParams::default();
     services.delete("web", &how).await.unwrap();
 
@@ -39,9 +45,48 @@ async fn what_is_kept_on_its_way_out_is_told_and_not_taken_for_written() {
         assert!(applied.contains(&told), "{applied}");
         assert!(applied.contains("mesh: 0 written"), "{applied}");
     }
-    finalizers(&[]).await;
+    keep(&services, "web", &[]).await;
     run(&ground, &sandbox, "apply -y").await.exits(0);
     run(&ground, &sandbox, "plan --detailed-exitcode")
+        .await
+        .exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_counts_as_deleted_when_it_is_gone() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    drop(sidecars);
+    let services = ground.api("v1", "Service", Some(NAMESPACE));
+    keep(&services, "web", &["example.com/hold", "example.com/too"]).await;
+
+    let kept = "is being deleted and kept by the finalizers example.com/hold, example.com/too";
+    let destroyed = run(&ground, &sandbox, "destroy -y").await.exits(1).all();
+    assert!(
+        destroyed.contains(&format!("Service vm/web {kept}\n")),
+        "{destroyed}"
+    );
+    let planned = run(&ground, &sandbox, "plan --destroy --detailed-exitcode").await;
+    let planned = planned.exits(2).stdout;
+    let told = format!("- Service vm/web ({kept})");
+    assert!(planned.contains(&told), "{planned}");
+    assert!(!planned.contains("! Service"), "{planned}");
+    // All else went.
+    assert!(!planned.contains("WorkloadGroup"), "{planned}");
+
+    let let_go = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        keep(&services, "web", &[]).await;
+    };
+    let (destroyed, ()) = tokio::join!(run(&ground, &sandbox, "destroy -y"), let_go);
+    let destroyed = destroyed.exits(0).all();
+    assert!(
+        destroyed.contains("mesh: 0 written, 1 deleted"),
+        "{destroyed}"
+    );
+    run(&ground, &sandbox, "plan --destroy --detailed-exitcode")
         .await
         .exits(0);
 }

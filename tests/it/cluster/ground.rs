@@ -222,10 +222,15 @@ impl Ground {
 
     /// Returns the backend, as the user.
     pub fn mesh(&self, force_conflicts: bool) -> Kubernetes {
+        self.mesh_with(force_conflicts, false)
+    }
+
+    /// Returns the backend, as the user; it may make namespaces.
+    pub fn mesh_with(&self, force_conflicts: bool, create_namespaces: bool) -> Kubernetes {
         let cluster = Named {
             kubeconfig: Some(self.kubeconfig().into()),
             context: Some("lab".to_owned()),
-            create_namespaces: false,
+            create_namespaces,
         };
         let logins = Logins {
             force_conflicts,

@@ -93,6 +93,14 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         (Ask::Mesh | Ask::Status, Some(read)) => preflight::at_a_glance(&spec, read),
         (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
+    if let Some(read) = &mesh {
+        let lacking = mesh::accounts(&spec, &context, read, calls).await;
+        found.extend(match ask {
+            // Whoever may not list them is told so when the objects are listed.
+            Ask::Status => lacking.unwrap_or_default(),
+            Ask::Mesh | Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Nobody => lacking?,
+        });
+    }
     found.extend(unread.clone());
     let mut expanded = expand(&spec, &named, mesh.as_ref());
     if ask == Ask::Status {

@@ -65,6 +65,9 @@ pub(super) fn settings(
             for other in ["service", "serviceEntry", "traffic", "weight", "locality"] {
                 map.remove(other);
             }
+            // Who made it is all one to a machine.
+            let account = membership.service_account.as_str();
+            map.insert("serviceAccount".to_owned(), json!(account));
         }
         put("membership", value);
     }

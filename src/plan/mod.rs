@@ -261,6 +261,8 @@ pub enum Reason {
     Requested,
     /// `destroy` deletes everything.
     Destroyed,
+    /// The file uses the object, and says that somebody else has it.
+    NotMade,
     /// The object's machine does not exist.
     Stale,
     /// The object's machine goes.
@@ -309,6 +311,7 @@ impl Reason {
             | Self::Moved
             | Self::Requested
             | Self::Destroyed
+            | Self::NotMade
             | Self::MachineGoes
             | Self::Absent => false,
         }
@@ -338,6 +341,7 @@ impl fmt::Display for Reason {
             Self::Moved => f.write_str("moves to another zone"),
             Self::Requested => f.write_str("asked for"),
             Self::Destroyed => f.write_str("destroy"),
+            Self::NotMade => f.write_str("used with `create: false`"),
             Self::Stale => f.write_str("no such machine"),
             Self::MachineGoes => f.write_str("its machine goes"),
             Self::Absent => f.write_str("new"),

@@ -1,6 +1,7 @@
 //! Stacks in a mesh of a cluster: the lab's double of a Kubernetes API, under exactly the roles that
 //! are documented.
 
+mod accounts;
 mod answers;
 mod backend;
 mod down;

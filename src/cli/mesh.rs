@@ -27,13 +27,15 @@ use crate::spec::model::{KubernetesMesh, Mesh};
 pub enum Ask {
     /// It does: what it shows depends on that.
     Mesh,
+    /// It does, and shows what can be done where no machine can be made.
+    Plan,
     /// It does, and shows what it can where the mesh cannot be read.
     Status,
-    /// It does, and asks also what would be in the way of whoever applies.
+    /// As for a plan, and asks also what would be in the way of whoever applies.
     Obstacles,
     /// It does, and asks also what would be in its own way, if it were to apply.
     Advice,
-    /// It does, and asks also what is in its own way.
+    /// As for a plan, and asks also what is in its own way.
     Preflight,
     /// It does not, and works where no cluster can be reached.
     Nobody,

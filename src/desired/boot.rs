@@ -13,6 +13,9 @@ use crate::mesh::kubernetes::MeshRead;
 use crate::spec::model::Membership;
 use crate::spec::{Fleet, FleetSpec};
 
+/// The setting that says where machines reach the control plane.
+pub(super) const GATEWAY: &str = "mesh.eastWest";
+
 /// What some user-data was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -7,6 +7,7 @@ mod backend;
 mod down;
 mod ending;
 pub mod ground;
+mod lacking;
 mod logins;
 #[cfg(feature = "local")]
 mod machines;

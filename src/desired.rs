@@ -5,6 +5,7 @@
 //! plan can hold.
 
 mod boot;
+mod lack;
 mod member;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +15,11 @@ use std::time::Duration;
 use meshvm_provider_api::labels::{Hash, Labels};
 use meshvm_provider_api::{Media, Template};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::bootstrap::{self, IstioFiles, Rendered};
 use crate::diag::{Code, Diagnostic};
-use crate::istio;
+use crate::istio::{self, Gateway};
 use crate::mesh::Group;
 use crate::mesh::kubernetes::MeshRead;
 use crate::mesh::objects::Side;
@@ -28,6 +30,7 @@ use crate::spec::scalars::Amount;
 use crate::spec::{Fleet, FleetSpec};
 
 pub use boot::Boot;
+pub use lack::Lack;
 
 /// The machines deleted in one run without a `budgets.destroy` in the file.
 pub const DEFAULT_DESTROY: Amount = Amount::Percent(25);
@@ -109,6 +112,9 @@ pub struct DesiredFleet {
     /// Whether no sidecar of theirs reports health, though there may be a probe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unreported: bool,
+    /// What new machines could not be told; none can be made then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Lack>,
     /// The same, when they are known to it and no members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
@@ -198,6 +204,15 @@ pub struct NamedFiles {
     pub packages: BTreeMap<String, PathBuf>,
 }
 
+/// What a fleet file asks for, and what is in the way of machines that were made now.
+#[derive(Clone, Debug)]
+pub struct Expanded {
+    /// What it asks for.
+    pub desired: Desired,
+    /// What keeps machines from being made, by fleet: what the mesh does not say of itself.
+    pub lacking: BTreeMap<String, Diagnostic>,
+}
+
 /// Fills in everything that a fleet file leaves open.
 ///
 /// # Errors
@@ -206,12 +221,27 @@ pub fn expand(
     spec: &FleetSpec,
     files: &NamedFiles,
     mesh: Option<&MeshRead>,
-) -> Result<Desired, Vec<Diagnostic>> {
+) -> Result<Expanded, Vec<Diagnostic>> {
     let tokens = Tokens::of(spec);
-    let mut problems = Vec::new();
+    let (mut problems, mut lacking) = (Vec::new(), BTreeMap::new());
     let mut fleets = BTreeMap::new();
     for (name, fleet) in &spec.fleets {
-        match expand_fleet(spec, fleet, files, mesh, tokens.is_some()) {
+        let made = |mesh| expand_fleet(spec, fleet, files, mesh, tokens.is_some());
+        let expanded = match (made(mesh), mesh) {
+            (Err(problem), Some(mesh)) if lack::is_lack(&problem) => {
+                lacking.insert(name.to_string(), *problem);
+                let assumed = lack::assumed(mesh, fleet.body.membership.as_ref());
+                let lack = match mesh.facts.gateway {
+                    Gateway::Unknown => {
+                        Lack::Gateway(made_from(&fleet.template, &fleet.body.labels))
+                    }
+                    Gateway::Address(_) | Gateway::Host(_) | Gateway::PrivateDns => Lack::RootCert,
+                };
+                made(Some(&assumed)).map(|desired| desired.lacking(lack))
+            }
+            (expanded, _) => expanded,
+        };
+        match expanded {
             Ok(desired) => {
                 fleets.insert(name.to_string(), desired);
             }
@@ -219,16 +249,18 @@ pub fn expand(
         }
     }
     if !problems.is_empty() {
+        problems.extend(lacking.into_values());
         return Err(problems);
     }
-    Ok(Desired {
+    let desired = Desired {
         stack: spec.stack.to_string(),
         fleets,
         destroy_budget: spec.budgets.destroy.unwrap_or(DEFAULT_DESTROY),
         replace_budget: spec.budgets.replace.unwrap_or(DEFAULT_REPLACE),
         destroy_budget_is_explicit: spec.budgets.destroy.is_some(),
         tokens,
-    })
+    };
+    Ok(Expanded { desired, lacking })
 }
 
 /// Returns every file that is generated for a fleet's machines, by name; the user-data holds them.
@@ -352,7 +384,10 @@ fn expand_fleet(
         protect: body.protect,
         template: fleet.template.clone(),
         labels: body.labels.clone(),
-        spec: spec_hash(&fleet.template, &body.labels, &made.user_data_hash),
+        spec: hash_of(
+            &made_from(&fleet.template, &body.labels),
+            &made.user_data_hash,
+        ),
         user_data: made.rendered.user_data,
         boot: Boot {
             from: boot::settings(spec, fleet, made.membership.as_ref(), mesh),
@@ -366,6 +401,7 @@ fn expand_fleet(
             .as_ref()
             .is_some_and(|sidecar| !sidecar.config.workload_entry),
         external: body.external.clone(),
+        lacks: None,
     })
 }
 
@@ -379,7 +415,8 @@ fn media(package: &Package, files: &NamedFiles) -> Option<Media> {
     })
 }
 
-fn spec_hash(template: &Template, labels: &Labels, user_data: &Hash) -> Hash {
+/// Returns what a machine is compared with beside its user-data.
+fn made_from(template: &Template, labels: &Labels) -> Value {
     // The zone is left out: where a machine stands is the planner's choice, and
     // adding a zone must not make the machines of the others outdated.
     let Template {
@@ -388,8 +425,14 @@ fn spec_hash(template: &Template, labels: &Labels, user_data: &Hash) -> Hash {
         settings: _,
         attributes,
     } = template;
-    let made_from = serde_json::json!([scope, attributes, labels, user_data]);
-    Hash::of(made_from.to_string())
+    json!([scope, attributes, labels])
+}
+
+/// Returns the hash of what a machine is compared with.
+fn hash_of(others: &Value, user_data: &Hash) -> Hash {
+    let others = others.as_array().into_iter().flatten();
+    let all: Vec<Value> = others.cloned().chain([json!(user_data)]).collect();
+    Hash::of(Value::from(all).to_string())
 }
 
 #[cfg(test)]

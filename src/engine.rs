@@ -252,6 +252,11 @@ impl Hold<'_> {
                     None => Err(error.into()),
                 };
             }
+            // It made none when it was saved.
+            Err(EngineError::Unjoinable(fleets)) => {
+                let fleets = fleets.into_iter();
+                return Ok(fleets.map(|fleet| format!("fleet `{fleet}`")).collect());
+            }
             Err(error) => return Err(error),
         };
         let names = saved.fleets.keys().chain(fresh.fleets.keys());

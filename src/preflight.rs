@@ -9,7 +9,7 @@ pub mod sarif;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_provider_api::labels;
 
@@ -216,6 +216,45 @@ impl Checker<'_> {
     }
 }
 
+/// Names the service accounts that fleets of a file use, and that none of them makes.
+pub fn used_accounts(spec: &FleetSpec) -> BTreeSet<ObjectRef> {
+    let made: BTreeSet<ObjectRef> = sides(spec)
+        .filter(|(_, side)| objects::used_account(*side).is_none())
+        .filter_map(|(_, side)| objects::account_ref(side))
+        .collect();
+    let used = sides(spec).filter_map(|(_, side)| objects::used_account(side));
+    used.filter(|account| !made.contains(account)).collect()
+}
+
+/// Tells of service accounts that fleets use, and that do not exist. In a namespace that is not
+/// there nobody could have made one.
+pub fn no_account(
+    spec: &FleetSpec,
+    read: &MeshRead,
+    absent: &BTreeSet<ObjectRef>,
+) -> Vec<Diagnostic> {
+    let told = sides(spec).filter_map(|(fleet, side)| {
+        let account = objects::used_account(side).filter(|account| absent.contains(account))?;
+        let ObjectRef {
+            namespace, name, ..
+        } = &account;
+        if read.absent.contains(namespace) {
+            return None;
+        }
+        let text = format!("the service account `{namespace}/{name}` does not exist");
+        let hint = format!(
+            "`kubectl create serviceaccount {name} -n {namespace}`, or leave `create: false` out to \
+             have it made"
+        );
+        let mut found = Diagnostic::error(Code::NoAccount, text)
+            .about(format!("{account} of {fleet}"))
+            .with_hint(hint);
+        found.place = spec.place(&["fleets", fleet, "membership", "serviceAccount", "name"]);
+        Some(found)
+    });
+    told.collect()
+}
+
 /// Tells of objects of others where the stack's own would be.
 pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[Foreign]) -> Vec<Diagnostic> {
     let stack = desired.stack.as_str();
@@ -244,9 +283,9 @@ pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[Foreign]) -> Vec<Di
             _ => &["fleets", fleet, "membership"],
         };
         let rename = match kind.as_str() {
-            "Service" => "name another with `service.name`",
-            "ServiceAccount" => "name another",
-            _ => "rename the fleet",
+            "Service" => "name another with `service.name`".to_owned(),
+            "ServiceAccount" => format!("name another, or {}", objects::use_account(name)),
+            _ => "rename the fleet".to_owned(),
         };
         let mut text =
             format!("the {kind} {namespace}/{name} exists and does not belong to the stack");
@@ -255,7 +294,7 @@ pub fn foreign(spec: &FleetSpec, desired: &Desired, found: &[Foreign]) -> Vec<Di
             // What another stack has is not to be taken from it by a label.
             Some(owner) => {
                 text += &format!(", but to the stack `{owner}`");
-                rename.to_owned()
+                rename
             }
             None => format!(
                 "{rename}, or hand it over: `kubectl label {} {name} -n {namespace} {label}={stack}`",

@@ -121,6 +121,7 @@ impl From<EngineError> for CliError {
             EngineError::Run { .. } => {
                 outer.with_hint("finish the run with the version of meshvm that began it")
             }
+            EngineError::Unjoinable(_) => outer.with_hint("`meshvm validate --online` says why"),
             EngineError::Settle(error) => Self {
                 hint: error.source.hint,
                 ..outer

@@ -9,11 +9,12 @@ use meshvm_provider_api::Progress;
 use meshvm_provider_sim::{FaultPlan, SimCloud};
 use sha2::{Digest, Sha256};
 
+use super::lacking::Lacking;
 use super::mesh::{self, Ask};
 use super::output::Output;
 use super::{CliError, Globals};
 use crate::bootstrap;
-use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
+use crate::desired::{Desired, DesiredFleet, Expanded, NamedFiles, expand};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::engine::Engine;
 use crate::ledger::{Clock, Ledger};
@@ -41,6 +42,8 @@ pub struct Loaded {
     pub named: NamedFiles,
     /// What its mesh says of itself, where that was asked.
     pub mesh: Option<MeshRead>,
+    /// What it does not say, and new machines would have to be told.
+    pub lacking: Lacking,
     /// That it could not be asked, where that is no reason to stop; told already.
     pub unread: Option<Diagnostic>,
 }
@@ -64,7 +67,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
     let mut context = context(globals, &spec, &base_dir);
     let calls = &globals.calls;
     let read = match ask {
-        Ask::Mesh | Ask::Status | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
+        Ask::Mesh | Ask::Plan | Ask::Status | Ask::Obstacles | Ask::Advice | Ask::Preflight => {
             mesh::read(&spec, &context, calls).await
         }
         Ask::Nobody => Ok(None),
@@ -90,11 +93,21 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             };
             found.into_iter().map(weaken).collect()
         }
-        (Ask::Mesh | Ask::Status, Some(read)) => preflight::at_a_glance(&spec, read),
+        (Ask::Mesh | Ask::Plan | Ask::Status, Some(read)) => preflight::at_a_glance(&spec, read),
         (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
+    if let Some(read) = &mesh {
+        let without = mesh::accounts(&spec, &context, read, calls).await;
+        found.extend(match ask {
+            // Whoever may not list them is told so when the objects are listed.
+            Ask::Status => without.unwrap_or_default(),
+            Ask::Mesh | Ask::Plan | Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Nobody => {
+                without?
+            }
+        });
+    }
     found.extend(unread.clone());
-    let mut expanded = expand(&spec, &named, mesh.as_ref());
+    let (mut expanded, lacking) = split(expand(&spec, &named, mesh.as_ref()), ask);
     if ask == Ask::Status {
         // Whoever looks at machines makes none: what would keep new ones out is in nobody's way.
         found = found.into_iter().map(Diagnostic::as_warning).collect();
@@ -102,7 +115,7 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
             problems.retain(|problem| !follows(problem, &found));
             found.extend(problems.drain(..).map(Diagnostic::as_warning));
             unread = found.first().cloned();
-            expanded = expand(&spec, &named, None);
+            expanded = expand(&spec, &named, None).map(|expanded| expanded.desired);
         }
     }
     if let (Ok(desired), Ask::Obstacles | Ask::Advice | Ask::Preflight) = (&expanded, ask) {
@@ -143,8 +156,28 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         context,
         named,
         mesh,
+        lacking,
         unread,
     })
+}
+
+/// Takes what a file asks for from what is in the way of new machines, where that waits for a plan
+/// that makes some.
+fn split(
+    expanded: Result<Expanded, Vec<Diagnostic>>,
+    ask: Ask,
+) -> (Result<Desired, Vec<Diagnostic>>, Lacking) {
+    let waits = match ask {
+        Ask::Plan | Ask::Obstacles | Ask::Preflight => true,
+        Ask::Mesh | Ask::Status | Ask::Advice | Ask::Nobody => false,
+    };
+    match expanded {
+        Ok(Expanded { desired, lacking }) if waits || lacking.is_empty() => {
+            (Ok(desired), Lacking(lacking))
+        }
+        Ok(Expanded { lacking, .. }) => (Err(lacking.into_values().collect()), Lacking::default()),
+        Err(problems) => (Err(problems), Lacking::default()),
+    }
 }
 
 /// Returns whether a problem has its reason among those that were found: in a namespace that is not

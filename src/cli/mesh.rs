@@ -27,13 +27,15 @@ use crate::spec::model::{KubernetesMesh, Mesh};
 pub enum Ask {
     /// It does: what it shows depends on that.
     Mesh,
+    /// It does, and shows what can be done where no machine can be made.
+    Plan,
     /// It does, and shows what it can where the mesh cannot be read.
     Status,
-    /// It does, and asks also what would be in the way of whoever applies.
+    /// As for a plan, and asks also what would be in the way of whoever applies.
     Obstacles,
     /// It does, and asks also what would be in its own way, if it were to apply.
     Advice,
-    /// It does, and asks also what is in its own way.
+    /// As for a plan, and asks also what is in its own way.
     Preflight,
     /// It does not, and works where no cluster can be reached.
     Nobody,
@@ -281,12 +283,25 @@ pub async fn foreign(
         .map(|object| object.reference)
         .collect();
     let found = named.cluster.foreign(&desired.stack, &wanted).await;
-    let found = found.map_err(|error| {
-        let mut failure = CliError::of(&error);
-        failure.hint = error.hint();
-        failure
-    })?;
+    let found = found.map_err(|error| not_listed(&error))?;
     Ok(preflight::foreign(spec, desired, &found))
+}
+
+/// Tells of service accounts that the file's fleets use, and that the cluster does not have.
+pub async fn accounts(
+    spec: &FleetSpec,
+    context: &Context,
+    read: &MeshRead,
+    calls: &Calls,
+) -> Result<Vec<Diagnostic>, CliError> {
+    let used = preflight::used_accounts(spec);
+    let named = cluster(spec, context, calls).filter(|_| !used.is_empty());
+    let Some(named) = named else {
+        return Ok(Vec::new());
+    };
+    let absent = named.cluster.absent(used).await;
+    let absent = absent.map_err(|error| not_listed(&error))?;
+    Ok(preflight::no_account(spec, read, &absent))
 }
 
 fn intent(destroys: bool, tokens: Option<Tokens>) -> Intent {
@@ -387,6 +402,14 @@ fn unread(spec: &FleetSpec, error: &KubernetesError) -> CliError {
         diagnostics: vec![found],
         hint: None,
         summary: "the mesh cannot be read, and nothing was touched".to_owned(),
+        ..CliError::of(error)
+    }
+}
+
+/// Says why objects could not be looked for.
+fn not_listed(error: &MeshError) -> CliError {
+    CliError {
+        hint: error.hint(),
         ..CliError::of(error)
     }
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod exit;
 mod init;
+mod lacking;
 mod load;
 mod mesh;
 mod output;

@@ -49,7 +49,7 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
         _ if args.destroy => Ask::Nobody,
         // A saved plan may be applied where the file is not.
         Some(_) => Ask::Obstacles,
-        None => Ask::Mesh,
+        None => Ask::Plan,
     };
     let loaded = load::load(globals, output, ask).await?;
     let mut options = args.what.options()?;
@@ -66,7 +66,13 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
     let adopt = &mut options.adopt;
     engine.tagged(&loaded.desired, &tagged, adopt).await?;
     let (plan, _) = engine.look(loaded.desired, options).await?;
-    engine.check(&plan).await?;
+    let lacking = loaded.lacking;
+    let checked = engine.check(&plan).await;
+    checked.map_err(|error| lacking.explain(error))?;
+    let unjoined = lacking.warnings(&plan);
+    output.warnings(&unjoined);
+    let mut warnings = loaded.spec.warnings;
+    warnings.extend(unjoined);
     if let Some(path) = &args.out {
         save(&plan, path)?;
     }
@@ -74,7 +80,7 @@ pub async fn run(globals: &Globals, args: &PlanArgs, output: &Output) -> Result<
     let report = Report {
         plan: &plan,
         pending,
-        warnings: &loaded.spec.warnings,
+        warnings: &warnings,
         metrics: load::metrics(globals, &engine),
     };
     output.result(|| show::plan::plan(&plan), &report)?;

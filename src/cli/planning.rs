@@ -183,7 +183,7 @@ pub async fn run(
         Origin::File(loaded, ..) => (&loaded.context, &loaded.desired),
         Origin::Saved(plan) => (&plan.context, &plan.desired),
     };
-    let warnings = match &origin {
+    let mut warnings = match &origin {
         Origin::File(loaded, ..) => loaded.spec.warnings.clone(),
         Origin::Saved(_) => Vec::new(),
     };
@@ -199,7 +199,7 @@ pub async fn run(
             settled.batch.zone
         ));
     }
-    let decided = decide(&engine, &mut hold, origin, how, output).await;
+    let decided = decide(&engine, &mut hold, origin, how, output, &mut warnings).await;
     let plan = match decided {
         Ok(Some(plan)) => plan,
         Ok(None) => {
@@ -241,12 +241,21 @@ async fn decide(
     origin: Origin,
     how: &RunOptions,
     output: &Output,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<Option<Plan>, CliError> {
     let (plan, was_seen) = match origin {
         Origin::File(loaded, mut options, tagged) => {
             let adopt = &mut options.adopt;
             engine.tagged(&loaded.desired, &tagged, adopt).await?;
-            (hold.plan(loaded.desired, options).await?, false)
+            let Loaded {
+                desired, lacking, ..
+            } = *loaded;
+            let plan = hold.plan(desired, options).await;
+            let plan = plan.map_err(|error| lacking.explain(error))?;
+            let unjoined = lacking.warnings(&plan);
+            output.warnings(&unjoined);
+            warnings.extend(unjoined);
+            (plan, false)
         }
         Origin::Saved(plan) => {
             let outdated = hold.outdated(&plan).await?;

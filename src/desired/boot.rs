@@ -13,6 +13,9 @@ use crate::mesh::kubernetes::MeshRead;
 use crate::spec::model::Membership;
 use crate::spec::{Fleet, FleetSpec};
 
+/// The setting that says where machines reach the control plane.
+pub(super) const GATEWAY: &str = "mesh.eastWest";
+
 /// What some user-data was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,6 +68,9 @@ pub(super) fn settings(
             for other in ["service", "serviceEntry", "traffic", "weight", "locality"] {
                 map.remove(other);
             }
+            // Who made it is all one to a machine.
+            let account = membership.service_account.as_str();
+            map.insert("serviceAccount".to_owned(), json!(account));
         }
         put("membership", value);
     }

@@ -35,6 +35,8 @@ pub enum Code {
     NotAsked,
     /// The namespace is being deleted.
     NamespaceEnds,
+    /// A service account that is used and not made does not exist.
+    NoAccount,
     /// The cluster has no name in the mesh.
     NoClusterId,
     /// The file and the cluster say different things.
@@ -84,7 +86,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Syntax,
         Self::Shape,
         Self::Value,
@@ -97,6 +99,7 @@ impl Code {
         Self::NotAllowed,
         Self::NotAsked,
         Self::NamespaceEnds,
+        Self::NoAccount,
         Self::NoClusterId,
         Self::Overridden,
         Self::NoGateway,
@@ -136,6 +139,7 @@ impl Code {
             Self::NotAllowed => "MV103",
             Self::NotAsked => "MV104",
             Self::NamespaceEnds => "MV105",
+            Self::NoAccount => "MV106",
             Self::NoClusterId => "MV201",
             Self::Overridden => "MV202",
             Self::NoGateway => "MV203",
@@ -183,6 +187,9 @@ impl Code {
             Self::NotAllowed => "an apply would stop half-way",
             Self::NotAsked => "what machines need to know of their mesh is read from its cluster",
             Self::NamespaceEnds => "nothing new can be written into it, and what is in it goes",
+            Self::NoAccount => {
+                "machines get their tokens from it, and meshvm makes none with `create: false`"
+            }
             Self::NoClusterId => {
                 "the control plane asks the cluster of that name about a machine's token, and \
                  refuses the machine"

@@ -13,9 +13,14 @@ impl Engine {
     /// Looks whether the machines and objects that a plan makes can be made. Changes nothing.
     ///
     /// # Errors
-    /// All that keeps machines from being made; or an object that exists and is not the stack's;
+    /// [`EngineError::Unjoinable`] where new machines could not be told how to join; all else that keeps
+    /// machines from being made; or an object that exists and is not the stack's;
     /// or when clouds or the mesh cannot be asked.
     pub async fn check(&self, plan: &Plan) -> Result<(), EngineError> {
+        let unjoinable = plan.unjoinable();
+        if !unjoinable.is_empty() {
+            return Err(EngineError::Unjoinable(unjoinable));
+        }
         let checks = plan.fleets.iter().map(async |(fleet, changes)| {
             (fleet.as_str(), self.check_fleet(plan, fleet, changes).await)
         });

@@ -1,11 +1,14 @@
 //! Why a stack cannot be looked at or worked on.
 
+use std::collections::BTreeSet;
+
 use meshvm_provider_api::ProviderError;
 use thiserror::Error;
 
 use crate::apply::RunError;
 use crate::apply::settle::SettleError;
 use crate::ledger::LedgerError;
+use crate::many::few;
 use crate::mesh::MeshError;
 use crate::observe::ObserveError;
 use crate::plan::PlanError;
@@ -35,6 +38,12 @@ pub enum EngineError {
         /// Why.
         source: ProviderError,
     },
+    /// Fleets of which the plan makes machines, and nobody could tell these how to join the mesh.
+    #[error(
+        "no machine of {} can be made: nobody could tell it how to join the mesh",
+        few(_0.iter().map(String::as_str))
+    )]
+    Unjoinable(BTreeSet<String>),
     /// Machines that the plan makes, by fleet, and what is in the way of each.
     #[error("the machines that the plan makes cannot be had, and nothing was touched")]
     Unready(Vec<(String, ProviderError)>),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use meshvm_provider_api::{ErrorClass, labels};
 use thiserror::Error;
 
-use super::{KubernetesError, ObjectRef};
+use super::{KubernetesError, ObjectRef, objects};
 use crate::many::{alike, few};
 
 /// Where an object of somebody else is.
@@ -156,9 +156,11 @@ impl MeshError {
     pub fn hint(&self) -> Option<String> {
         match self {
             // What another stack has is not to be taken from it by a label.
-            Self::Foreign { owner: Some(_), .. } => {
-                Some("rename the fleet or its objects".to_owned())
-            }
+            Self::Foreign {
+                object,
+                owner: Some(_),
+                ..
+            } => Some(objects::leave_it(object)),
             Self::Foreign {
                 object,
                 place,
@@ -176,7 +178,8 @@ impl MeshError {
                     ),
                 };
                 Some(format!(
-                    "rename the fleet or its objects, or hand that one over with the label {how}"
+                    "{}, or hand that one over with the label {how}",
+                    objects::leave_it(object)
                 ))
             }
             Self::Ending { object, .. } => Some(let_go(object, "apply")),

@@ -87,7 +87,11 @@ pub fn of_fleet(stack: &str, fleet: &str, side: Side<'_>) -> Vec<Object> {
         Side::Member { membership, .. } => membership,
         Side::External(external) => return vec![external::service_entry(&maker, external)],
     };
-    let mut objects = vec![maker.account(membership), maker.group(membership)];
+    let mut objects = Vec::new();
+    if membership.service_account.is_made() {
+        objects.push(maker.account(membership));
+    }
+    objects.push(maker.group(membership));
     if let Some(service) = &membership.service {
         objects.push(maker.service(membership, service));
         let name = service_name(fleet, service);
@@ -101,13 +105,37 @@ pub fn of_fleet(stack: &str, fleet: &str, side: Side<'_>) -> Vec<Object> {
     objects
 }
 
+/// Names the ServiceAccount that a fleet uses and does not make; `None` when it makes its own, and
+/// when its machines are no members.
+pub fn used_account(side: Side<'_>) -> Option<ObjectRef> {
+    let is_made = match side {
+        Side::Member { membership, .. } => membership.service_account.is_made(),
+        Side::External(_) => true,
+    };
+    account_ref(side).filter(|_| !is_made)
+}
+
+/// Says how a file uses a service account that is not the stack's.
+pub fn use_account(name: &str) -> String {
+    format!("use it as it is: `serviceAccount: {{name: {name}, create: false}}`")
+}
+
+/// Says how a file gets by without writing an object that is somebody else's.
+pub fn leave_it(object: &ObjectRef) -> String {
+    let rename = "rename the fleet or its objects";
+    match object.kind.as_str() {
+        "ServiceAccount" => format!("{rename}, or {}", use_account(&object.name)),
+        _ => rename.to_owned(),
+    }
+}
+
 /// Names the fleet's ServiceAccount; `None` when its machines are no members.
 pub fn account_ref(side: Side<'_>) -> Option<ObjectRef> {
     match side {
         Side::Member { membership, .. } => Some(ObjectRef {
             namespace: membership.namespace.to_string(),
             kind: "ServiceAccount".to_owned(),
-            name: membership.service_account.to_string(),
+            name: membership.service_account.as_str().to_owned(),
         }),
         Side::External(_) => None,
     }
@@ -360,7 +388,7 @@ pub fn workload(membership: &Membership) -> Map<String, Value> {
         traffic: _,
     } = membership;
     let mut spec = Map::new();
-    spec.insert("serviceAccount".to_owned(), json!(service_account));
+    spec.insert("serviceAccount".to_owned(), json!(service_account.as_str()));
     if !ports.is_empty() {
         spec.insert("ports".to_owned(), json!(ports));
     }

@@ -47,7 +47,9 @@ pub fn after(plan: &Plan, last: &Applied, parts: Parts) -> Applied {
     for (fleet, desired) in &plan.desired.fleets {
         if options.covers(fleet) {
             replicas.insert(fleet.clone(), desired.replicas);
-            boots.insert(fleet.clone(), desired.boot.clone());
+            if desired.knows_boot() {
+                boots.insert(fleet.clone(), desired.boot.clone());
+            }
         }
     }
     if options.destroy {

@@ -65,6 +65,12 @@ pub(super) fn plan_mesh(
         .filter(|(fleet, _)| input.options.covers(fleet))
         .filter_map(|(_, desired)| objects::account_ref(desired.side()?))
         .collect();
+    let used: BTreeSet<ObjectRef> = input
+        .desired
+        .fleets
+        .values()
+        .filter_map(|desired| objects::used_account(desired.side()?))
+        .collect();
     wanted.retain(|reference, object| of_covered(object) || accounts.contains(reference));
     // What moved to another fleet in the file is that fleet's, whatever its label still says.
     let elsewhere: BTreeSet<ObjectRef> = input
@@ -107,6 +113,7 @@ pub(super) fn plan_mesh(
         existing: &existing,
         leaving: &leaving,
         forgotten: &forgotten,
+        used: &used,
         last: &input.last.objects,
         ending: &ending,
         last_entries: last::entries(&input.desired, input.last),

@@ -26,6 +26,8 @@ pub struct ObjectsInput<'a> {
     pub leaving: &'a dyn Fn(&str) -> bool,
     /// Machines that are let go, by name: their entries are let go with them.
     pub forgotten: &'a BTreeSet<&'a str>,
+    /// Objects that fleets use and that are others' to make: the stack lets them go.
+    pub used: &'a BTreeSet<ObjectRef>,
     /// The objects that the last finished run left, beside machines' entries.
     pub last: &'a BTreeSet<ObjectRef>,
     /// How many machines' entries it left, by fleet.
@@ -140,8 +142,10 @@ fn unwanted(input: &ObjectsInput<'_>, observed: &Seen) -> Option<ObjectChange> {
         return None;
     }
     let forgotten = machine.is_some_and(|name| input.forgotten.contains(name));
+    let used = input.used.contains(&observed.object.reference);
     let (action, reason) = match machine {
         Some(_) if forgotten => (ObjectAction::Release, Reason::Requested),
+        None if used => (ObjectAction::Release, Reason::NotMade),
         Some(name) if !input.existing.contains(name) => (ObjectAction::Delete, Reason::Stale),
         Some(name) if (input.leaving)(name) => (ObjectAction::Delete, Reason::MachineGoes),
         Some(_) | None => (ObjectAction::Delete, input.unwanted.clone()),
@@ -150,7 +154,7 @@ fn unwanted(input: &ObjectsInput<'_>, observed: &Seen) -> Option<ObjectChange> {
         action,
         reason,
         reference: observed.object.reference.clone(),
-        object: forgotten.then(|| observed.released()),
+        object: (action == ObjectAction::Release).then(|| observed.released()),
         fleet: observed.object.label(labels::FLEET).map(str::to_owned),
         machine: machine.map(str::to_owned),
         token_of: observed.object.label(TOKEN_LABEL).map(str::to_owned),

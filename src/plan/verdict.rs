@@ -135,7 +135,10 @@ pub(super) fn judge(
             differences,
         };
     }
-    let current = owned.is_some_and(|owned| owned.spec == desired.spec);
+    // Of what is not known as a whole, what the file changed is.
+    let reboots = boot_differences(desired, owned.as_ref(), boot);
+    let current = owned.is_some_and(|owned| desired.is_made_from_this(&owned))
+        && (desired.knows_boot() || reboots.is_empty());
     let reason = if current {
         Reason::Drifted
     } else {
@@ -163,7 +166,7 @@ pub(super) fn judge(
             differences,
             start: true,
         }
-    } else if differences.is_empty() && current {
+    } else if differences.is_empty() && (current || !desired.knows_boot()) {
         Verdict::Keep
     } else {
         Verdict::Update {
@@ -201,28 +204,7 @@ pub(super) fn differences(
             mutability: Mutability::Replace,
         });
     }
-    let others = all.len();
-    // A machine without the label was adopted: what it booted with is unknown,
-    // and adopting is no reason to replace.
-    if let Some(before) = owned.and_then(|owned| owned.user_data.as_ref()) {
-        let after = &desired.boot.user_data;
-        let whole = |mutability| Difference {
-            attribute: USER_DATA.to_owned(),
-            before: Some(json(before.as_str())),
-            after: Some(json(after.as_str())),
-            mutability,
-        };
-        match boot {
-            _ if before == after => {}
-            Renewal::InPlace => all.push(whole(Mutability::InPlace)),
-            Renewal::None(was) => {
-                all.extend(boot_changes(was, before, &desired.boot));
-                if all.len() == others {
-                    all.push(whole(Mutability::Replace));
-                }
-            }
-        }
-    }
+    all.extend(boot_differences(desired, owned, boot));
     for (key, wanted) in &desired.labels {
         let has = machine.labels.get(key);
         if has != Some(wanted) {
@@ -237,13 +219,45 @@ pub(super) fn differences(
     all
 }
 
+/// Returns in what a machine booted otherwise than one that is made now.
+fn boot_differences(
+    desired: &DesiredFleet,
+    owned: Option<&Ownership>,
+    boot: Renewal<'_>,
+) -> Vec<Difference> {
+    // A machine without the label was adopted: what it booted with is unknown,
+    // and adopting is no reason to replace.
+    let Some(before) = owned.and_then(|owned| owned.user_data.as_ref()) else {
+        return Vec::new();
+    };
+    let after = &desired.boot.user_data;
+    let whole = |mutability| Difference {
+        attribute: USER_DATA.to_owned(),
+        before: Some(json(before.as_str())),
+        after: Some(json(after.as_str())),
+        mutability,
+    };
+    match boot {
+        _ if before == after => Vec::new(),
+        Renewal::InPlace => vec![whole(Mutability::InPlace)],
+        Renewal::None(was) => {
+            let mut all = boot_changes(was, before, desired);
+            if all.is_empty() && desired.knows_boot() {
+                all.push(whole(Mutability::Replace));
+            }
+            all
+        }
+    }
+}
+
 /// Returns what of the settings changed that user-data is made from, where it is known what the
 /// machine's was made from.
-fn boot_changes(was: Option<&Boot>, before: &Hash, boot: &Boot) -> Vec<Difference> {
+fn boot_changes(was: Option<&Boot>, before: &Hash, desired: &DesiredFleet) -> Vec<Difference> {
     let Some(was) = was.filter(|was| was.user_data == *before) else {
         return Vec::new();
     };
-    was.changed(boot)
+    desired
+        .boot_changes(was)
         .map(|(setting, before, after)| Difference {
             attribute: setting.clone(),
             before: before.cloned(),

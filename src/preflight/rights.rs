@@ -11,6 +11,8 @@ const ISTIO: &str = "networking.istio.io";
 /// Applying what does not exist yet needs `create` beside `patch`.
 const WRITTEN: &[&str] = &["get", "list", "create", "patch", "delete"];
 const DELETED: &[&str] = &["get", "list", "delete"];
+/// Letting go is applying without labels.
+const LET_GO: &[&str] = &["get", "list", "patch", "delete"];
 
 /// What a stack may have in its namespaces: kind, group and resource. `docs/rbac.md` grants it.
 const KINDS: [(&str, &str, &str); 7] = [
@@ -23,8 +25,10 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("VirtualService", ISTIO, "virtualservices"),
 ];
 
-/// The kind of whom tokens are made for.
-const MEMBERS: &str = "ServiceAccount";
+/// The kind that every fleet of members has, for whom tokens are made.
+const MEMBERS: &str = "WorkloadGroup";
+/// The kind of which some are used and not made: those that the stack had made are let go.
+const ACCOUNTS: &str = "ServiceAccount";
 
 /// Something that is done: group, resource, verbs.
 type Needed = (&'static str, &'static str, &'static [&'static str]);
@@ -78,7 +82,8 @@ impl Rights<'_> {
         let mut doubted = BTreeSet::new();
         for (namespace, rules) in self.rules {
             for (kind, group, resource) in KINDS {
-                let is_lacking = || !missing(rules, (group, resource, DELETED)).is_empty();
+                let pruned = self.pruned(namespace, kind);
+                let is_lacking = || !missing(rules, (group, resource, pruned)).is_empty();
                 if self.intent != Intent::Look && !self.wants(namespace, kind) && is_lacking() {
                     doubted.insert(kind);
                 }
@@ -115,6 +120,15 @@ impl Rights<'_> {
         kinds.is_some_and(|kinds| kinds.contains(kind))
     }
 
+    /// Returns what is done with objects of a kind that the file has not.
+    fn pruned(&self, namespace: &str, kind: &str) -> &'static [&'static str] {
+        // Where there are members and no account is made, one of before may be used on.
+        match kind == ACCOUNTS && self.wants(namespace, MEMBERS) {
+            true => LET_GO,
+            false => DELETED,
+        }
+    }
+
     /// Returns what is done in a namespace.
     fn needed(&self, namespace: &str, own: &Kinds) -> Vec<Needed> {
         let (verbs, for_tokens): (_, &[Needed]) = match self.intent {
@@ -133,7 +147,7 @@ impl Rights<'_> {
             if self.wants(namespace, kind) {
                 needed.push((group, resource, verbs));
             } else if is_pruned(kind) {
-                needed.push((group, resource, DELETED));
+                needed.push((group, resource, self.pruned(namespace, kind)));
             }
         }
         if self.wants(namespace, MEMBERS) {

@@ -272,12 +272,21 @@ fn entries_with_one_address() {
 /// Returns what is lacking in a namespace for the file of these tests, or for a stack that still has
 /// `own` there, in words.
 fn lacking(rules: &[Rule], intent: Intent, is_made: bool, own: &[&str]) -> Option<String> {
+    lacking_of(&spec(), rules, intent, is_made, own)
+}
+
+fn lacking_of(
+    spec: &FleetSpec,
+    rules: &[Rule],
+    intent: Intent,
+    is_made: bool,
+    own: &[&str],
+) -> Option<String> {
     let name = "vm".to_owned();
-    let spec = spec();
     let rights = Rights {
         rules: &BTreeMap::from([(name.clone(), rules.to_vec())]),
         to_make: &is_made.then(|| name.clone()).into_iter().collect(),
-        wanted: &wanted(sides(&spec)),
+        wanted: &wanted(sides(spec)),
         intent,
     };
     let own = own.iter().map(|kind| (*kind).to_owned()).collect();
@@ -343,6 +352,61 @@ fn rights_for_kinds_that_nobody_has_are_not_wanted() {
         lacking(&used, Intent::WriteAndToken, false, &before).unwrap(),
         "this user may not, in the namespace `vm`: delete virtualservices"
     );
+}
+
+/// The file, with an account that it does not make.
+fn with_used_account() -> FleetSpec {
+    let used = "serviceAccount: {name: web, create: false}";
+    spec_of(&FILE.replace("serviceAccount: web", used))
+}
+
+#[test]
+fn an_account_that_is_used_needs_no_right_to_write_it() {
+    let rules = [
+        rule(&["*"], &["networking.istio.io"], &["*"]),
+        rule(&["*"], &[""], &["services", "secrets"]),
+    ];
+    let (spec, namespace) = (
+        with_used_account(),
+        "this user may not, in the namespace `vm`: ",
+    );
+    let lacking = |own: &[&str]| {
+        let found = lacking_of(&spec, &rules, Intent::WriteAndToken, false, own)?;
+        found.strip_prefix(namespace).map(str::to_owned)
+    };
+    let token = "create serviceaccounts/token";
+    assert_eq!(lacking(&[]).unwrap(), token);
+    // One that the stack made before is let go, or deleted.
+    let verbs = ["get", "list", "patch", "delete"];
+    let verbs = verbs.map(|verb| format!("{verb} serviceaccounts"));
+    let before = format!("{}, {token}", verbs.join(", "));
+    assert_eq!(lacking(&["ServiceAccount"]).unwrap(), before);
+}
+
+#[test]
+fn an_account_that_is_used_and_not_there() {
+    let spec = with_used_account();
+    let used = used_accounts(&spec);
+    let names: Vec<String> = used.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["ServiceAccount vm/web"]);
+    let told = no_account(&spec, &read(), &used);
+    let line = told[0].place.as_ref().unwrap().line;
+    assert_eq!((told.len(), told[0].code, line), (1, Code::NoAccount, 9));
+    assert_eq!(no_account(&spec, &read(), &BTreeSet::new()), []);
+    // That there is no namespace is told as that.
+    let nowhere = MeshRead {
+        absent: ["vm".to_owned()].into(),
+        ..read()
+    };
+    assert_eq!(no_account(&spec, &nowhere, &used), []);
+    // Another fleet of the file makes it.
+    let maker =
+        "fleets:\n  api:\n    sim: {}\n    membership: {namespace: vm, serviceAccount: web}\n";
+    let used = "serviceAccount: {name: web, create: false}";
+    let text = FILE.replace("serviceAccount: web", used);
+    let both = spec_of(&text.replacen("fleets:\n", maker, 1));
+    assert_eq!(used_accounts(&both), BTreeSet::new());
+    assert_eq!(used_accounts(&spec_of(FILE)), BTreeSet::new());
 }
 
 #[test]

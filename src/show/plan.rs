@@ -15,6 +15,7 @@ use mesh::{mesh, new_entries};
 pub fn plan(plan: &Plan) -> String {
     let mut out = Text::default();
     drift(&mut out, plan);
+    uncompared(&mut out, plan);
     waiting(&mut out, plan);
     for (fleet, changes) in &plan.fleets {
         if changes.changes.is_empty() {
@@ -55,6 +56,22 @@ impl Text {
     fn blank(&mut self) {
         self.0.push('\n');
     }
+}
+
+/// Says that machines may boot with something else than the file asks for.
+fn uncompared(out: &mut Text, plan: &Plan) {
+    let fleets = plan.uncompared();
+    if fleets.is_empty() {
+        return;
+    }
+    let what = "what machines would boot with now is not known";
+    let fleets = few(fleets.into_iter());
+    let mark = paint(CHANGE, "!");
+    out.line(
+        0,
+        format!("{mark} fleet {fleets}: {what}, and those that are there stay as they are"),
+    );
+    out.blank();
 }
 
 fn drift(out: &mut Text, plan: &Plan) {
@@ -307,8 +324,11 @@ fn nothing_to_do(plan: &Plan) -> String {
     if !plan.waiting.is_empty() {
         return "No changes; apply finishes what an earlier run began.".to_owned();
     }
+    let is_told_all = plan.uncompared().is_empty();
     if options.refresh_only {
-        return if plan.drift.is_empty() {
+        return if plan.drift.is_empty() && !is_told_all {
+            "No drift that could be told.".to_owned()
+        } else if plan.drift.is_empty() {
             "No drift: clouds and mesh are what the last complete apply left.".to_owned()
         } else {
             "Nothing is planned about the drift (--refresh-only).".to_owned()
@@ -316,6 +336,9 @@ fn nothing_to_do(plan: &Plan) -> String {
     }
     if !options.destroy && !plan.drift.is_empty() {
         return "No changes: an apply cannot mend what is told above.".to_owned();
+    }
+    if !is_told_all {
+        return "No changes that could be told.".to_owned();
     }
     let targets = few(options.targets.iter().map(String::as_str));
     match (options.destroy, options.targets.is_empty()) {

@@ -14,6 +14,7 @@ use super::scalars::{Amount, Duration, FileMode, Name};
 mod external;
 mod membership;
 mod mesh;
+mod service_account;
 mod sidecar_config;
 mod traffic;
 
@@ -23,6 +24,7 @@ pub use membership::{
     ServiceEntryPort, ServicePort, TcpSocket,
 };
 pub use mesh::{EastWest, Identity, KubernetesMesh, Manifests, Mesh, ServiceAccountToken};
+pub use service_account::ServiceAccount;
 pub use sidecar_config::SidecarConfig;
 pub use traffic::{Abort, Delay, Fault, Percentage, Retries, Traffic};
 

@@ -99,6 +99,7 @@ broken!(
     ranges,
     rollout_that_cannot_move,
     said_twice,
+    service_account,
     sidecar,
     sidecar_packages,
     sidecar_settings,

@@ -1,12 +1,14 @@
 //! Stacks in a mesh of a cluster: the lab's double of a Kubernetes API, under exactly the roles that
 //! are documented.
 
+mod accounts;
 mod answers;
 mod backend;
 mod down;
 mod ending;
 mod fleets;
 pub mod ground;
+mod lacking;
 mod logins;
 #[cfg(feature = "local")]
 mod machines;

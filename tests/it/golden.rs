@@ -66,6 +66,7 @@ macro_rules! plans {
 }
 
 plans!(
+    account_let_go,
     adopt,
     bootstrap_changed,
     changed_in_place,

@@ -2,8 +2,9 @@
 
 use super::machine::Machine;
 use super::{full, hosts, istio, member};
-use crate::bootstrap::{HostAddress, IstioFiles};
+use crate::bootstrap::{HostAddress, IstioFiles, SCRIPT_PATH};
 
+const UNITS: &str = "root/etc/systemd/system";
 const LINE: &str = "192.0.2.10 istiod.istio-system.svc # meshvm\n";
 
 fn at(address: &str) -> IstioFiles {
@@ -196,4 +197,60 @@ fn each_start_of_the_unit_mends_the_line() {
     assert!(!machine.before_start().success());
     assert_eq!(machine.read("root/etc/hosts"), line.as_bytes());
     assert_eq!(machine.calls(&["getent"]).len(), 2);
+}
+
+#[test]
+fn the_name_is_looked_up_again_while_the_machine_runs() {
+    let machine = Machine::new();
+    machine.write("fake/addresses", "192.0.2.10\n");
+    machine.write("root/etc/hosts", "127.0.0.1 localhost\n");
+    // As it was with a plain address; the timer is no reason to restart the sidecar.
+    assert!(machine.boot(&member(&at("192.0.2.10"))).success());
+    let enabled = "systemctl enable --now -- meshvm-hosts.timer";
+    assert_eq!(machine.calls(&[enabled]), [""; 0]);
+    assert!(machine.boot(&member(&at("gateway.example.com"))).success());
+    let calls = machine.calls(&["systemctl enable", "systemctl restart", "systemctl daemon"]);
+    let unit = "systemctl enable --now -- test-sidecar.service";
+    assert_eq!(calls, ["systemctl daemon-reload", unit, enabled]);
+    let text = |name: &str| String::from_utf8(machine.read(&format!("{UNITS}/{name}"))).unwrap();
+    let command = format!("Type=oneshot\nExecStart=-/bin/bash {SCRIPT_PATH} hosts\n");
+    assert!(text("meshvm-hosts.service").ends_with(&command));
+    let when = "[Timer]\nOnBootSec=5min\nOnUnitInactiveSec=5min\nRandomizedDelaySec=2min\n[Install]\nWantedBy=timers.target\n";
+    assert!(text("meshvm-hosts.timer").ends_with(when));
+
+    // The load balancer moves; then its name is unknown for a while.
+    machine.write("fake/addresses", "192.0.2.12\n192.0.2.13\n");
+    let looked_up = || machine.before_start();
+    assert!(looked_up().success());
+    let line = "127.0.0.1 localhost\n192.0.2.12 istiod.istio-system.svc # meshvm\n";
+    assert_eq!(machine.read("root/etc/hosts"), line.as_bytes());
+    machine.write("fake/addresses", "192.0.2.13\n192.0.2.12\n");
+    assert!(looked_up().success());
+    std::fs::remove_file(machine.path("fake/addresses")).unwrap();
+    assert!(!looked_up().success());
+    assert_eq!(machine.read("root/etc/hosts"), line.as_bytes());
+    assert_eq!(machine.calls(&["systemctl"]), [""; 0]);
+    assert_eq!(machine.result()["state"], "ready");
+}
+
+#[test]
+fn an_address_is_not_looked_up() {
+    let machine = Machine::new();
+    machine.write("fake/addresses", "192.0.2.10\n");
+    assert!(machine.boot(&member(&at("gateway.example.com"))).success());
+    assert!(machine.has(&format!("{UNITS}/meshvm-hosts.timer")));
+    machine.calls(&[]);
+    for files in [at("192.0.2.10"), istio("mesh: 1")] {
+        assert!(machine.boot(&member(&files)).success());
+        for unit in ["service", "timer"] {
+            assert!(
+                !machine.has(&format!("{UNITS}/meshvm-hosts.{unit}")),
+                "{unit}"
+            );
+        }
+    }
+    assert_eq!(
+        machine.calls(&["systemctl disable"]),
+        ["systemctl disable --now -- meshvm-hosts.timer"]
+    );
 }

@@ -189,7 +189,7 @@ impl Machine {
         self.bash(&[&format!("root{SCRIPT_PATH}")])
     }
 
-    /// Does what the drop-in of the sidecar's unit does before each start.
+    /// Does what the drop-in of the sidecar's unit does before each start, and the timer between.
     pub fn before_start(&self) -> ExitStatus {
         self.bash(&[&format!("root{SCRIPT_PATH}"), "hosts"])
     }

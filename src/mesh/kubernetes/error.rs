@@ -19,7 +19,7 @@ use super::HeldField;
 use super::later::TooLate;
 use super::login::{KubeconfigFault, LoginFault};
 use crate::many::{alike, few};
-use crate::mesh::ObjectRef;
+use crate::mesh::{ObjectRef, objects};
 
 /// What the API server says, with code 500 and no reason, of an object that does not fit its
 /// schema: asking again never helps
@@ -365,9 +365,10 @@ impl KubernetesError {
             Self::NoAccount { namespace, account } => {
                 let label = labels::STACK;
                 return Some(format!(
-                    "`meshvm apply` makes it; to have it before, `kubectl create serviceaccount \
-                     {account} -n {namespace}`, and hand it over with `kubectl label serviceaccount \
-                     {account} -n {namespace} {label}=STACK`"
+                    "`meshvm apply` makes it, unless the file says `create: false`; to have it before, \
+                     `kubectl create serviceaccount {account} -n {namespace}`, and hand it over with \
+                     `kubectl label serviceaccount {account} -n {namespace} {label}=STACK`, or {}",
+                    objects::use_account(account)
                 ));
             }
             Self::Incomplete { .. } | Self::Unreadable { .. } => return None,

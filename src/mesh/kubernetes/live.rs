@@ -189,6 +189,21 @@ impl Kubernetes {
         Ok(sorted.await?.1)
     }
 
+    /// Returns which of the objects do not exist.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::foreign`].
+    pub async fn absent(
+        &self,
+        references: BTreeSet<ObjectRef>,
+    ) -> Result<BTreeSet<ObjectRef>, MeshError> {
+        let whosever = |_: &Known, _: &str| true;
+        let sorted = self.sort_out("", references.iter(), whosever, 0);
+        let (there, _) = sorted.await?;
+        let absent = references.into_iter();
+        Ok(absent.filter(|it| !there.contains_key(it)).collect())
+    }
+
     async fn look_at(&self, namespace: &str) -> Result<Option<LiveNamespace>, KubernetesError> {
         let Some(found) = self.namespace(namespace).await? else {
             return Ok(None);

@@ -3,7 +3,8 @@
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
-use serde_json::json;
+use meshvm_provider_api::labels;
+use serde_json::{Value, json};
 
 use super::conflict::{conflict, is_conflict};
 use super::{Known, Kubernetes, MANAGER, attempt, resource};
@@ -14,6 +15,12 @@ use crate::mesh::{MeshError, Object, ObjectRef};
 pub(super) fn ending(metadata: &ObjectMeta) -> Option<Vec<String>> {
     metadata.deletion_timestamp.as_ref()?;
     Some(metadata.finalizers.clone().unwrap_or_default())
+}
+
+fn is_labelled(stack: &str, object: &DynamicObject) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    let label = labels.and_then(|labels| labels.get(labels::STACK));
+    label.is_some_and(|label| label == stack)
 }
 
 impl Kubernetes {
@@ -55,6 +62,9 @@ impl Kubernetes {
             Ok(applied) => match ending(&applied.metadata) {
                 None => {
                     self.remember_group(&applied);
+                    if !object.is_of(stack) && is_labelled(stack, &applied) {
+                        self.unlabel(&api, object, &applied).await?;
+                    }
                     Ok(())
                 }
                 // The server takes it all the same, and then it is gone.
@@ -70,6 +80,29 @@ impl Kubernetes {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes away what makes an object the stack's, where somebody else wrote that too: an apply
+    /// leaves to others what they have.
+    async fn unlabel(
+        &self,
+        api: &Api<DynamicObject>,
+        object: &Object,
+        live: &DynamicObject,
+    ) -> Result<(), MeshError> {
+        let labels = live.metadata.labels.iter().flat_map(|labels| labels.keys());
+        let own = labels.filter(|name| name.starts_with("meshvm-"));
+        let gone: serde_json::Map<_, _> = own.map(|name| (name.clone(), Value::Null)).collect();
+        let uid = live.metadata.uid.as_deref();
+        let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": gone}}));
+        let how = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let action = format!("let go of {}", object.reference);
+        let name = object.reference.name.as_str();
+        attempt(&action, || api.patch(name, &how, &patch)).await?;
+        Ok(())
     }
 
     /// Deletes an object as the one that was seen; one that is gone is deleted. Returns it when

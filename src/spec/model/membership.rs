@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Traffic;
+use super::{ServiceAccount, Traffic};
 use crate::spec::scalars::{KubeName, ServiceName};
 
 /// A fleet's side of the mesh.
@@ -14,8 +14,9 @@ use crate::spec::scalars::{KubeName, ServiceName};
 pub struct Membership {
     /// The Kubernetes namespace of all its objects.
     pub namespace: KubeName,
-    /// The service account whose identity the machines have.
-    pub service_account: KubeName,
+    /// The service account whose identity the machines have; with `create: false`, one that is there
+    /// already.
+    pub service_account: ServiceAccount,
     /// Labels of the workload; Services and policies select by them.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

@@ -93,7 +93,7 @@ fn missing_fields() {
              a relative path starts at the folder of the first fleet file.",
             "f:6:5 [sim] missing field `image` in fleets.web.sim -> add `image`: The image to boot.",
             "f:7:5 [membership] missing field `serviceAccount` in fleets.web.membership -> add \
-             `serviceAccount`: The service account whose identity the machines have.",
+             `serviceAccount`: The service account whose identity the machines have; with `create: false`, one that is there already.",
             "f:10:11 [content: |] missing field `path` in fleets.web.bootstrap.files.0 -> add \
              `path`: The absolute path.",
         ],

@@ -137,7 +137,6 @@ async fn what_would_keep_new_machines_out_hides_none_of_those_there_are() {
         )
         .await
         .unwrap();
-    run(&ground, &sandbox, "plan").await.exits(1);
     let status = run(&ground, &sandbox, "status").await.exits(1);
     assert!(
         status.stderr.contains("warning[MV203]"),

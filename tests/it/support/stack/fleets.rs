@@ -218,7 +218,10 @@ fn frame() -> Desired {
         templates: [user_data].into(),
         ..NamedFiles::default()
     };
-    expand(&spec, &files, None).unwrap_or_else(|problems| panic!("{problems:?}"))
+    let expanded = expand(&spec, &files, None);
+    expanded
+        .unwrap_or_else(|problems| panic!("{problems:?}"))
+        .desired
 }
 
 impl fmt::Display for File {

@@ -342,36 +342,54 @@ fn join(example: &Example) -> Result<()> {
     renewed(example)
 }
 
-/// Gives a machine another bootstrap in place, as the guide says: it stays, and its certificate gets
-/// it the next one.
+/// Gives machines another bootstrap in place, as the guide says: they stay, and their certificates
+/// get them the next ones. From then on they look up where the gateway is.
 fn renewed(example: &Example) -> Result<()> {
-    let file = example.folder.path().join("meshvm.yaml");
-    let before = fs::read_to_string(&file)?;
-    let after = before.replace("periodSeconds: 2", "periodSeconds: 3");
-    assert_ne!(before, after);
-    fs::write(&file, after)?;
-    let hello = example.machine("hello")?;
+    let change = |name: &str, before: &str, after: &str| -> Result<()> {
+        let file = example.folder.path().join(name);
+        let text = fs::read_to_string(&file)?;
+        assert!(text.contains(before), "{text}");
+        Ok(fs::write(&file, text.replace(before, after))?)
+    };
+    change("meshvm.yaml", "periodSeconds: 2", "periodSeconds: 3")?;
+    let gateway = "{kubernetes: {eastWest: {address: gateway.test}}}";
+    change("sidecar.yaml", "{kubernetes: {}}", gateway)?;
     let plan = example.succeed("plan")?;
-    assert!(plan.contains("1 to replace"), "{plan}");
+    assert!(plan.contains("2 to replace"), "{plan}");
+    example.succeed("render --out rendered")?;
 
-    let agent = ["systemctl", "show", "--property=MainPID", "istio"];
-    let seen = |command: &[&str]| example.inside(&hello, command);
-    let ran = seen(&agent)?;
-    example.succeed("render --target hello --out rendered")?;
-    let user_data = fs::File::open(example.folder.path().join("rendered/hello/user-data"))?;
-    let save = ["sh", "-c", "cat >/root/user-data"];
-    example.fed(&hello, &save, user_data.into())?;
-    let write = "cloud-init --file /root/user-data single --name write_files --frequency always";
-    seen(&["sh", "-c", write])?;
-    seen(&["bash", "/var/lib/meshvm/bootstrap/bootstrap.sh"])?;
-    let told = seen(&["cat", "/etc/istio/config/mesh"])?;
+    let mut names = Vec::new();
+    for fleet in ["hello", "caller"] {
+        let machine = example.machine(fleet)?;
+        let seen = |line: &str| example.inside(&machine, &["sh", "-c", line]);
+        let agent = "systemctl show --property=MainPID istio";
+        let ran = seen(agent)?;
+        seen(&format!("echo {CONTROL_PLANE} gateway.test >>/etc/hosts"))?;
+        let rendered = format!("rendered/{fleet}/user-data");
+        let user_data = fs::File::open(example.folder.path().join(rendered))?;
+        let save = ["sh", "-c", "cat >/root/user-data"];
+        example.fed(&machine, &save, user_data.into())?;
+        seen("cloud-init --file /root/user-data single --name write_files --frequency always")?;
+        seen("bash /var/lib/meshvm/bootstrap/bootstrap.sh")?;
+        // It was given no token.
+        seen("test ! -e /var/run/secrets/tokens/istio-token")?;
+        // Where nothing of it changed, the sidecar goes on.
+        assert_eq!(seen(agent)? == ran, fleet == "caller", "{fleet}");
+        assert_eq!(seen("systemctl is-active meshvm-hosts.timer")?, "active\n");
+        // As the timer does.
+        seen("sed -i s/^198.51.100.14/198.51.100.15/ /etc/hosts")?;
+        seen("sed -i 's/^198.51.100.15 gateway/198.51.100.14 gateway/' /etc/hosts")?;
+        seen("systemctl start meshvm-hosts.service")?;
+        let hosts = seen("grep istiod.istio-system.svc /etc/hosts")?;
+        assert!(hosts.starts_with(CONTROL_PLANE), "{hosts}");
+        names.push(machine["name"].as_str().ok_or("no name")?.to_owned());
+    }
+    let hello = example.machine("hello")?;
+    let told = example.inside(&hello, &["cat", "/etc/istio/config/mesh"])?;
     assert!(told.contains("periodSeconds: 3"), "{told}");
-    let tokens = "find /var/run/secrets/tokens -type f";
-    assert_eq!(seen(&["sh", "-c", tokens])?, "", "it was given no token");
-    assert_ne!(seen(&agent)?, ran, "it was started again");
 
-    let name = hello["name"].as_str().ok_or("no name")?;
-    example.succeed(&format!("apply -y --bootstrapped {name}"))?;
+    let names = names.join(" --bootstrapped ");
+    example.succeed(&format!("apply -y --bootstrapped {names}"))?;
     assert_eq!(example.machine("hello")?["name"], hello["name"]);
     example.succeed("plan --detailed-exitcode")?;
     example.healthy("hello")?;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use google_cloud_compute_v1::model::subnetworks::get_request::Views;
-use google_cloud_compute_v1::model::{MachineType, Quota, Subnetwork, TestPermissionsRequest};
+use google_cloud_compute_v1::model::{
+    MachineType, MachineTypeAggregatedList, Quota, Subnetwork, TestPermissionsRequest,
+};
 use meshvm_provider_api::{ErrorClass, Growth, Need, ProviderError, Template};
 
 use crate::attributes::last;
@@ -171,25 +173,23 @@ async fn machine_types(
     let names = names.iter().map(|name| format!("(name = \"{name}\")"));
     let filter = names.collect::<Vec<_>>().join(" OR ");
     let apis = &client.apis;
-    let mut found = Vec::new();
-    let mut next = String::new();
-    loop {
-        let page = client
-            .send(Action::AggregatedListMachineTypes, || {
-                let call = apis.machine_types.aggregated_list();
-                call.set_project(&apis.project)
-                    .set_filter(&filter)
-                    .set_max_results(PAGE)
-                    .set_page_token(&next)
-                    .send()
-            })
-            .await?;
-        found.extend(page.items.into_values().flat_map(|zone| zone.machine_types));
-        next = page.next_page_token.unwrap_or_default();
-        if next.is_empty() {
-            return Ok(found);
-        }
-    }
+    let call = |next| {
+        let call = apis.machine_types.aggregated_list();
+        call.set_project(&apis.project)
+            .set_filter(&filter)
+            .set_max_results(PAGE)
+            .set_page_token::<String>(next)
+            .send()
+    };
+    let take = |page: MachineTypeAggregatedList| {
+        let zones = page.items.into_values();
+        Ok((
+            zones.flat_map(|zone| zone.machine_types).collect(),
+            page.next_page_token,
+        ))
+    };
+    let action = Action::AggregatedListMachineTypes;
+    client.pages(action, call, take).await
 }
 
 /// Returns what so many machines of a type take of the quotas that the region tells.

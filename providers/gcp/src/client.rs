@@ -76,4 +76,33 @@ impl Client {
             }
         }
     }
+
+    /// Reads all pages of a listing. `call` asks for a page by its token; `take` takes from it what
+    /// is listed, and the token of the next.
+    ///
+    /// # Errors
+    /// That of the last call, or of `take`.
+    pub async fn pages<P, T, F, Fut>(
+        &self,
+        action: Action,
+        call: F,
+        take: impl Fn(P) -> Result<(Vec<T>, Option<String>), ProviderError> + Send + Sync,
+    ) -> Result<Vec<T>, ProviderError>
+    where
+        P: Send,
+        T: Send,
+        F: Fn(String) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<P, Error>> + Send,
+    {
+        let (mut found, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = self.send(action, || call(next.clone())).await?;
+            let (items, token) = take(page)?;
+            found.extend(items);
+            next = token.unwrap_or_default();
+            if next.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
 }

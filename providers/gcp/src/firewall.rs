@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use google_cloud_compute_v1::model::{
-    Firewall, Instance, Operation, firewall::Allowed, firewall::Direction, operation::Status,
+    Firewall, FirewallList, Instance, Operation, firewall::Allowed, firewall::Direction,
+    operation::Status,
 };
 use meshvm_provider_api::{ErrorClass, Hash, Machine, MachineId, ProviderError, labels};
 use serde_json::{Value, json};
@@ -352,23 +353,15 @@ async fn by_stack(client: &Client, stack: &str) -> Result<Vec<Firewall>, Provide
 
 async fn list(client: &Client, filter: String) -> Result<Vec<Firewall>, ProviderError> {
     let apis = &client.apis;
-    let (mut found, mut next) = (Vec::new(), String::new());
-    loop {
-        let page = client
-            .send(Action::ListFirewalls, || {
-                let call = apis.firewalls.list().set_project(&apis.project);
-                call.set_filter(&filter)
-                    .set_max_results(PAGE)
-                    .set_page_token(&next)
-                    .send()
-            })
-            .await?;
-        found.extend(page.items);
-        next = page.next_page_token.unwrap_or_default();
-        if next.is_empty() {
-            return Ok(found);
-        }
-    }
+    let call = |next| {
+        let call = apis.firewalls.list().set_project(&apis.project);
+        call.set_filter(&filter)
+            .set_max_results(PAGE)
+            .set_page_token::<String>(next)
+            .send()
+    };
+    let take = |page: FirewallList| Ok((page.items, page.next_page_token));
+    client.pages(Action::ListFirewalls, call, take).await
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use google_cloud_compute_v1::model::{Operation, operation::Status};
+use google_cloud_compute_v1::model::{Operation, OperationAggregatedList, operation::Status};
 use meshvm_provider_api::{Machine, MachineId, Power, ProviderError, Readiness};
 
 use crate::attributes::last;
@@ -42,24 +42,23 @@ pub(crate) async fn of(
 
 async fn list(client: &Client, filter: &str) -> Result<Vec<Operation>, ProviderError> {
     let apis = &client.apis;
-    let (mut found, mut next) = (Vec::new(), String::new());
-    loop {
-        let page = client
-            .send(Action::AggregatedListOperations, || {
-                let call = apis.all_operations.aggregated_list();
-                call.set_project(&apis.project)
-                    .set_filter(filter)
-                    .set_max_results(PAGE)
-                    .set_page_token(&next)
-                    .send()
-            })
-            .await?;
-        found.extend(page.items.into_values().flat_map(|zone| zone.operations));
-        next = page.next_page_token.unwrap_or_default();
-        if next.is_empty() {
-            return Ok(found);
-        }
-    }
+    let call = |next| {
+        let call = apis.all_operations.aggregated_list();
+        call.set_project(&apis.project)
+            .set_filter(filter)
+            .set_max_results(PAGE)
+            .set_page_token::<String>(next)
+            .send()
+    };
+    let take = |page: OperationAggregatedList| {
+        let zones = page.items.into_values();
+        Ok((
+            zones.flat_map(|zone| zone.operations).collect(),
+            page.next_page_token,
+        ))
+    };
+    let action = Action::AggregatedListOperations;
+    client.pages(action, call, take).await
 }
 
 /// Returns what a deletion says of its machine; `None` when it did not succeed.

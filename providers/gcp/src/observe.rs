@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use google_cloud_compute_v1::model::{
-    Instance, InstancesScopedList, instance::Status, instances_scoped_list::warning::Code,
+    Instance, InstanceAggregatedList, InstancesScopedList, instance::Status,
+    instances_scoped_list::warning::Code,
 };
 use meshvm_provider_api::{ErrorClass, Labels, Machine, MachineId, ProviderError, Query, labels};
 
@@ -93,31 +94,29 @@ fn is_unreachable(zone: &InstancesScopedList) -> bool {
 async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, ProviderError> {
     let prefix = format!("zones/{}-", client.apis.region);
     let is_here = |zone: &str| zone.starts_with(&prefix);
-    let mut found = Vec::new();
-    let mut next = String::new();
     let apis = &client.apis;
-    loop {
-        let page = client
-            .send(Action::AggregatedListInstances, || {
-                let call = apis.instances.aggregated_list().set_project(&apis.project);
-                call.set_filter(&filter)
-                    .set_max_results(PAGE)
-                    .set_page_token(&next)
-                    .send()
-            })
-            .await?;
-        let zones = page.items.iter().filter(|(zone, _)| is_here(zone));
-        if let Some((zone, _)) = zones.into_iter().find(|(_, it)| is_unreachable(it)) {
+    let call = |next| {
+        let call = apis.instances.aggregated_list().set_project(&apis.project);
+        call.set_filter(&filter)
+            .set_max_results(PAGE)
+            .set_page_token::<String>(next)
+            .send()
+    };
+    let take = |page: InstanceAggregatedList| {
+        let mut zones = page.items.iter().filter(|(zone, _)| is_here(zone));
+        if let Some((zone, _)) = zones.find(|(_, it)| is_unreachable(it)) {
             // What is not listed now may be there: it is not known to be gone.
             let message = format!("{zone} cannot be reached");
             return Err(ProviderError::new(ErrorClass::Unavailable, message));
         }
-        found.extend(page.items.into_values().flat_map(|zone| zone.instances));
-        next = page.next_page_token.unwrap_or_default();
-        if next.is_empty() {
-            return Ok(found);
-        }
-    }
+        let zones = page.items.into_values();
+        Ok((
+            zones.flat_map(|zone| zone.instances).collect(),
+            page.next_page_token,
+        ))
+    };
+    let action = Action::AggregatedListInstances;
+    client.pages(action, call, take).await
 }
 
 /// Lists machines, with all that drift is judged by. Those that were deleted, or are just being,

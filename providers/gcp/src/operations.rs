@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use google_cloud_compute_v1::model::{Operation, operation::Status};
+use google_cloud_compute_v1::model::{Operation, OperationList, operation::Status};
 use meshvm_provider_api::{ErrorClass, ProviderError};
 
 use crate::client::Client;
@@ -122,24 +122,16 @@ async fn list(
     let names = names.iter().map(|name| format!("(name = \"{name}\")"));
     let filter = names.collect::<Vec<_>>().join(" OR ");
     let apis = &client.apis;
-    let (mut found, mut next) = (Vec::new(), String::new());
-    loop {
-        let page = client
-            .send(Action::ListOperations, || {
-                let call = apis.operations.list().set_project(&apis.project);
-                call.set_zone(zone)
-                    .set_filter(&filter)
-                    .set_max_results(AT_ONCE as u32)
-                    .set_page_token(&next)
-                    .send()
-            })
-            .await?;
-        found.extend(page.items);
-        next = page.next_page_token.unwrap_or_default();
-        if next.is_empty() {
-            return Ok(found);
-        }
-    }
+    let call = |next| {
+        let call = apis.operations.list().set_project(&apis.project);
+        call.set_zone(zone)
+            .set_filter(&filter)
+            .set_max_results(AT_ONCE as u32)
+            .set_page_token::<String>(next)
+            .send()
+    };
+    let take = |page: OperationList| Ok((page.items, page.next_page_token));
+    client.pages(Action::ListOperations, call, take).await
 }
 
 fn endless(name: &str) -> ProviderError {

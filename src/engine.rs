@@ -7,7 +7,6 @@ mod adopt;
 mod check;
 mod error;
 mod look;
-mod parts;
 mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,9 +258,14 @@ impl Hold<'_> {
             }
             Err(error) => return Err(error),
         };
+        let left = saved.leftovers.symmetric_difference(&fresh.leftovers);
+        let left: Vec<&String> = left.map(|(fleet, _)| fleet).collect();
         let names = saved.fleets.keys().chain(fresh.fleets.keys());
+        let names = names.chain(left.iter().copied());
         let mut outdated: BTreeSet<String> = names
-            .filter(|&fleet| saved.fleets.get(fleet) != fresh.fleets.get(fleet))
+            .filter(|&fleet| {
+                saved.fleets.get(fleet) != fresh.fleets.get(fleet) || left.contains(&fleet)
+            })
             .map(|fleet| format!("fleet `{fleet}`"))
             .collect();
         let is_elsewhere = saved.context.mesh_identity != fresh.context.mesh_identity;
@@ -302,18 +306,17 @@ impl Hold<'_> {
         let ledger = &self.engine.ledger;
         self.remember_scopes(&plan).await?;
         let last: Applied = ledger.last_applied().await?.unwrap_or_default();
-        let (parts, left) = self.engine.parts(&plan, &last);
-        let applied = plan::last::after(&plan, &last, parts);
+        let applied = plan::last::after(&plan, &last);
         let applied = (applied != last).then_some(applied);
-        let stack = plan.desired.stack.clone();
         // What an interrupted run left, or one that waited in vain, is taken over by one that does
         // nothing else, or every later plan would have to find it out again.
         let is_left = is_interrupted(&self.runs) || self.left_unready;
         if plan.is_empty() && self.settled.is_empty() && !is_left {
-            let mut outcome = Outcome::default();
-            self.end(&stack, left, applied, &mut outcome).await?;
-            return Ok(outcome);
+            self.record(applied).await?;
+            return Ok(Outcome::default());
         }
+        // Before there is anything, as with scopes: a run that fails may have made some of it.
+        self.record(plan::last::with_parts(&plan, last)).await?;
         let graph = lower(&plan);
         let bytes = serde_json::to_vec(&plan).map_err(|source| EngineError::Run {
             fence: self.lease.fence(),
@@ -342,10 +345,10 @@ impl Hold<'_> {
             fate: settings.fate,
             now: &now,
         };
-        let mut outcome = apply::run(worker, &mut journal, &settings).await?;
+        let outcome = apply::run(worker, &mut journal, &settings).await?;
         journal.writer.finish().await?;
         if outcome.is_complete() {
-            self.end(&stack, left, applied, &mut outcome).await?;
+            self.record(applied).await?;
         }
         Ok(outcome)
     }
@@ -397,16 +400,8 @@ impl Hold<'_> {
         Ok(())
     }
 
-    /// Clears up after fleets that are gone, and records what was applied once that is done.
-    async fn end(
-        &self,
-        stack: &str,
-        left: BTreeSet<Scope>,
-        applied: Option<Applied>,
-        outcome: &mut Outcome,
-    ) -> Result<(), EngineError> {
-        self.engine.clear(stack, left, outcome).await;
-        if let Some(applied) = applied.filter(|_| outcome.is_complete()) {
+    async fn record(&self, applied: Option<Applied>) -> Result<(), EngineError> {
+        if let Some(applied) = applied {
             let ledger = &self.engine.ledger;
             ledger.record_applied(&self.lease, &applied).await?;
         }

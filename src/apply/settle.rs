@@ -157,16 +157,19 @@ async fn settle_batch(
     if listed.len() as u64 >= u64::from(batch.count) || age >= lag {
         return Ok(listed);
     }
-    let is_exposed = tokens::expose(&mut batch, info, private).await?;
+    let patience = Duration::try_from(lag - age).unwrap_or_default();
+    let is_exposed = match tokens::expose(&mut batch, info, private).await {
+        Ok(is_exposed) => is_exposed,
+        Err(error) if error.class.is_transient() => return Err(error),
+        // Who cannot be given a token any more cannot be made any more, and what was made is listed.
+        Err(_) => return await_listing(provider.as_ref(), &batch, info.poll, patience).await,
+    };
     match provider.create(&batch, private).await {
         Ok(created) => Ok(created.machines),
         Err(error) if error.class.is_transient() => Err(error),
         // A new token makes it another request than the one that was sent, and only a listing
         // tells whether that came to anything.
-        Err(_) if is_exposed => {
-            let patience = Duration::try_from(lag - age).unwrap_or_default();
-            await_listing(provider.as_ref(), &batch, info.poll, patience).await
-        }
+        Err(_) if is_exposed => await_listing(provider.as_ref(), &batch, info.poll, patience).await,
         // Refused for good: what exists of the batch is what is listed.
         Err(_) => Ok(listed),
     }

@@ -171,7 +171,8 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::NothingToAdopt(..)
         | PlanError::Owned(..)
         | PlanError::TwoFleets(..)
-        | PlanError::Contradiction(_) => None,
+        | PlanError::Contradiction(_)
+        | PlanError::BothWays(_) => None,
         PlanError::NoRoom(_, fleet) => Some(format!("raise `fleets.{fleet}.replicas`")),
         PlanError::NotAdoptable(..) => Some(
             "make the fleet file say what the machine is, or let the fleet create a new one"

@@ -53,12 +53,20 @@ impl Engine {
         let Some(desired) = plan.desired.fleets.get(fleet) else {
             return Ok(Vec::new());
         };
-        // Machines that take others' places are not more than there are for long.
         let mut growth = Growth::new();
-        let made = changes.changes.iter();
-        for change in made.filter(|change| change.action == Action::Create) {
+        for change in &changes.changes {
             for (zone, count) in &change.zones {
-                *growth.entry(zone.clone()).or_default() += count;
+                let more = match change.action {
+                    // Machines that take others' places are not more than there are for long; they
+                    // have to be possible all the same.
+                    Action::Replace => 0,
+                    Action::Create
+                    | Action::Update
+                    | Action::Delete
+                    | Action::Adopt
+                    | Action::Forget => *count,
+                };
+                *growth.entry(zone.clone()).or_default() += more;
             }
         }
         let template = &desired.template;

@@ -54,7 +54,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use super::{
-    Backend, Group, Members, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen, TokenFor,
+    Backend, Group, LET_GO_BY, Members, MeshError, Object, ObjectRef, Owned, Place, SECRET, Seen,
+    TokenFor,
 };
 
 use calls::{PAGE, attempt, each, pages, together};
@@ -129,9 +130,12 @@ pub type Foreign = (ObjectRef, Option<String>);
 /// What is known of an object before it is written or deleted.
 struct Known {
     uid: Option<String>,
+    version: Option<String>,
     stack: Option<String>,
     /// Whether meshvm applied it once: without a stack now, it was let go.
     was_applied: bool,
+    /// The stack that let it go, where others must not take it.
+    let_go_by: Option<String>,
     /// The finalizers that keep it though it is being deleted; `None` when it is not.
     ending: Option<Vec<String>>,
 }
@@ -144,7 +148,8 @@ impl Known {
     /// Returns whether a stack may write it. What was let go is taken back, by a machine that is
     /// adopted again, or that an interrupted run did not let go in the end.
     fn is_for(&self, stack: &str) -> bool {
-        self.is_of(stack) || (self.stack.is_none() && self.was_applied)
+        let may = self.let_go_by.as_ref().is_none_or(|by| by == stack);
+        self.is_of(stack) || (self.stack.is_none() && self.was_applied && may)
     }
 }
 
@@ -220,10 +225,13 @@ impl Kubernetes {
             let metadata = object.metadata;
             let stack = metadata.labels.as_ref().and_then(|l| l.get(labels::STACK));
             let managers = metadata.managed_fields.iter().flatten();
+            let annotations = metadata.annotations.as_ref();
             let known = Known {
                 ending: write::ending(&metadata),
                 uid: metadata.uid.clone(),
+                version: metadata.resource_version.clone(),
                 stack: stack.cloned(),
+                let_go_by: annotations.and_then(|all| all.get(LET_GO_BY)).cloned(),
                 was_applied: managers.into_iter().any(|entry| {
                     entry.manager.as_deref() == Some(MANAGER)
                         && entry.operation.as_deref() == Some("Apply")
@@ -418,7 +426,7 @@ impl Backend for Kubernetes {
         for objects in ordered.into_values().rev() {
             let mut calls = Vec::new();
             for (reference, known) in objects {
-                calls.push(self.remove(reference, known).boxed());
+                calls.push(self.remove(stack, reference, known).boxed());
             }
             left.extend(together(calls).await?.into_iter().flatten());
         }

@@ -34,6 +34,9 @@ pub const SECRET: &str = "Secret";
 /// The name of a WorkloadEntry's label with the machine that it stands for.
 pub const MACHINE_LABEL: &str = "meshvm-machine";
 
+/// The annotation of an account that a stack let go, with its name.
+pub const LET_GO_BY: &str = "meshvm-let-go-by";
+
 /// The name of a WorkloadEntry's label with whom its machine's token was made for, where that is not
 /// the machine's name.
 pub const TOKEN_LABEL: &str = "meshvm-token";
@@ -99,9 +102,16 @@ impl Object {
         self.label(labels::SPEC)
     }
 
-    /// Returns the object without the labels that make it a stack's.
+    /// Returns the object without the labels that make it a stack's. An account says whose it was:
+    /// others' machines may be it, and whoever takes it back must be who let it go. An entry goes
+    /// with its machine, which anybody may adopt.
     pub fn released(&self) -> Self {
         let mut object = self.clone();
+        if let (Some(stack), "ServiceAccount") =
+            (self.label(labels::STACK), self.reference.kind.as_str())
+        {
+            object.body["metadata"]["annotations"][LET_GO_BY] = stack.into();
+        }
         let labels = object.body.pointer_mut("/metadata/labels");
         if let Some(labels) = labels.and_then(Value::as_object_mut) {
             labels.retain(|name, _| !name.starts_with("meshvm-"));

@@ -2,15 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_provider_api::Scope;
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
+use super::{Parts, Plan};
 use crate::desired::{Boot, Desired};
 use crate::mesh::{ObjectRef, objects};
-
-/// Where which fleets have something of their own beside machines, such as firewall rules.
-pub type Parts = BTreeSet<(String, Scope)>;
 
 /// What the last finished run asked for; the world is compared with it only to tell drift from change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,14 +26,20 @@ pub struct Applied {
     /// What tells that mesh from others of the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_identity: Option<String>,
-    /// What fleets have beside machines.
+    /// What fleets have beside machines, or may have: a run that failed may have made it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: Parts,
 }
 
-/// Returns what there is to remember once a plan is applied after `last`, with what fleets then
-/// have beside machines.
-pub fn after(plan: &Plan, last: &Applied, parts: Parts) -> Applied {
+/// Returns what there is to remember before a plan is applied, where that is more than before.
+pub fn with_parts(plan: &Plan, mut last: Applied) -> Option<Applied> {
+    let known = last.parts.len();
+    last.parts.extend(plan.parts.iter().cloned());
+    (last.parts.len() > known).then_some(last)
+}
+
+/// Returns what there is to remember once a plan is applied after `last`.
+pub fn after(plan: &Plan, last: &Applied) -> Applied {
     let mut applied = last.clone();
     let Applied {
         replicas, boots, ..
@@ -64,7 +66,7 @@ pub fn after(plan: &Plan, last: &Applied, parts: Parts) -> Applied {
     applied.mesh = plan.context.mesh_name.clone().filter(|_| has_objects);
     let identity = plan.context.mesh_identity.clone();
     applied.mesh_identity = identity.filter(|_| has_objects);
-    applied.parts = parts;
+    applied.parts.clone_from(&plan.parts);
     applied
 }
 

@@ -9,6 +9,7 @@ use super::last;
 use super::objects::{ObjectsInput, ObjectsPlan, plan_objects};
 use super::planner::Input;
 use super::{Action, Drift, FieldChange, ObjectAction, ObjectChange, Reason};
+use crate::desired::DesiredFleet;
 use crate::mesh::{Object, ObjectRef, Seen, objects};
 use crate::observed::ObservedMachine;
 
@@ -65,11 +66,15 @@ pub(super) fn plan_mesh(
         .filter(|(fleet, _)| input.options.covers(fleet))
         .filter_map(|(_, desired)| objects::account_ref(desired.side()?))
         .collect();
-    let used: BTreeSet<ObjectRef> = input
-        .desired
-        .fleets
-        .values()
-        .filter_map(|desired| objects::used_account(desired.side()?))
+    // One that a fleet uses and another makes is the stack's.
+    let sides = || input.desired.fleets.values().filter_map(DesiredFleet::side);
+    let made: BTreeSet<ObjectRef> = sides()
+        .filter(|side| objects::used_account(*side).is_none())
+        .filter_map(objects::account_ref)
+        .collect();
+    let used: BTreeSet<ObjectRef> = sides()
+        .filter_map(objects::used_account)
+        .filter(|account| !made.contains(account))
         .collect();
     wanted.retain(|reference, object| of_covered(object) || accounts.contains(reference));
     // What moved to another fleet in the file is that fleet's, whatever its label still says.

@@ -15,6 +15,7 @@ mod joining;
 pub mod last;
 mod mesh;
 pub mod objects;
+mod parts;
 pub mod planner;
 pub mod policy;
 mod reason;
@@ -41,6 +42,7 @@ use crate::observed::UnsettledBatch;
 use crate::spec::model::KubernetesMesh;
 
 pub use last::Applied;
+pub use parts::Parts;
 pub use planner::{Input, PlanError, plan};
 
 /// The version of the plan's format; a saved plan of another is refused.
@@ -74,6 +76,12 @@ pub struct Plan {
     /// Namespaces that are made for them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub namespaces: BTreeSet<String>,
+    /// What fleets have of their own beside machines once it is applied, such as firewall rules.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: Parts,
+    /// What of that fleets may have left that go, and whose machines went by themselves: it goes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub leftovers: Parts,
     /// What changed outside meshvm since the last run.
     pub drift: Vec<Drift>,
     /// What it would delete that no run of this ledger has made.
@@ -91,6 +99,7 @@ impl Plan {
         self.fleets.is_empty()
             && self.objects.is_empty()
             && self.revoked.is_empty()
+            && self.leftovers.is_empty()
             && self.waiting.is_empty()
     }
 

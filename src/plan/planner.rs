@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::fleet::{FleetInput, FleetOutcome, plan_fleet};
 use super::mesh::{object_drift, plan_mesh};
 use super::{Action, Applied, Context, FORMAT, FleetPlan, MachineChange, Options, Plan};
-use super::{registered, strangers, tokens};
+use super::{parts, registered, strangers, tokens};
 use crate::desired::Desired;
 use crate::mesh::{ObjectRef, objects};
 use crate::observed::{Observed, ObservedMachine, UnsettledBatch};
@@ -87,6 +87,9 @@ pub enum PlanError {
         "machine `{0}` cannot be let go with --forget and have --replace, --bootstrapped or --adopt as well"
     )]
     Contradiction(String),
+    /// One machine cannot be replaced and kept.
+    #[error("machine `{0}` cannot be replaced with --replace and kept with --bootstrapped")]
+    BothWays(String),
     /// The mesh that has the stack's objects is not in the file any more.
     #[error("the stack's objects are in {was}, and the fleet file has {}", now.as_deref().unwrap_or("no mesh"))]
     MeshLeft {
@@ -115,6 +118,7 @@ impl PlanError {
             }
             Self::UnknownMachine(machine)
             | Self::Contradiction(machine)
+            | Self::BothWays(machine)
             | Self::NotTargeted(machine, _) => Some(format!("machine `{machine}`")),
             Self::NothingToAdopt(id, _)
             | Self::Owned(id, _)
@@ -180,6 +184,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         true => Vec::new(),
         false => strangers::of(&input, &fleets, &mesh.changes),
     };
+    let (parts, mut leftovers) = parts::sorted(&input, &fleets);
+    leftovers.retain(|_| !refresh_only);
     Ok(Plan {
         format: FORMAT,
         made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -200,6 +206,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, PlanError> {
         },
         revoked,
         namespaces,
+        parts,
+        leftovers,
         drift,
         strangers,
         waiting: if refresh_only { Vec::new() } else { waiting },
@@ -269,6 +277,11 @@ fn check_names(input: &Input<'_>) -> Result<(), PlanError> {
     }
     let id_of = |name: &String| named(name).map(|m| &m.machine.id);
     let going: BTreeSet<_> = forget.iter().filter_map(id_of).collect();
+    let renewed: BTreeSet<_> = bootstrapped.iter().filter_map(id_of).collect();
+    let is_renewed = |name: &&String| id_of(name).is_some_and(|id| renewed.contains(id));
+    if let Some(both) = replace.iter().find(is_renewed) {
+        return Err(PlanError::BothWays(both.clone()));
+    }
     if let Some(both) = replace.iter().chain(bootstrapped).find(|&name| {
         let id = id_of(name);
         id.is_some_and(|id| going.contains(id))

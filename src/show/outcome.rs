@@ -94,6 +94,9 @@ pub fn describe(op: &Op) -> String {
         }
         Op::Delete {
             fleet, machines, ..
+        } if machines.is_empty() => format!("clear up after fleet {fleet}"),
+        Op::Delete {
+            fleet, machines, ..
         } => {
             let count = counted(machines.len() as u64, "machine");
             format!("delete {count} of fleet {fleet}")

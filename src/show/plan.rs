@@ -38,6 +38,7 @@ pub fn plan(plan: &Plan) -> String {
         }
         out.blank();
     }
+    leftovers(&mut out, plan);
     mesh(&mut out, plan);
     out.line(0, summary(plan));
     out.0
@@ -55,6 +56,17 @@ impl Text {
 
     fn blank(&mut self) {
         self.0.push('\n');
+    }
+}
+
+/// Says what goes of fleets beside machines that are gone already.
+fn leftovers(out: &mut Text, plan: &Plan) {
+    for (fleet, scope) in &plan.leftovers {
+        let text = format!("delete what is left of fleet {fleet} in {scope} beside machines");
+        out.line(0, format!("{} {text}", paint(REMOVE, "-")));
+    }
+    if !plan.leftovers.is_empty() {
+        out.blank();
     }
 }
 
@@ -215,8 +227,8 @@ fn machines(out: &mut Text, plan: &Plan, fleet: &str, change: &MachineChange) {
         Action::Adopt => format!("{} adopt {names}", paint(ADD, "←")),
         Action::Forget => {
             let stay = match change.count() {
-                1 => "it stays as it is",
-                _ => "they stay as they are",
+                1 => "it stays, and is the stack's no more",
+                _ => "they stay, and are the stack's no more",
             };
             format!("{} forget {names}; {stay}", paint(CHANGE, "→"))
         }
@@ -287,7 +299,8 @@ fn otherwise(others: usize) -> String {
 
 /// Returns the last line: how much of what.
 pub fn summary(plan: &Plan) -> String {
-    if plan.changes().next().is_none() && plan.objects.is_empty() && plan.revoked.is_empty() {
+    let has_none = plan.changes().next().is_none() && plan.leftovers.is_empty();
+    if has_none && plan.objects.is_empty() && plan.revoked.is_empty() {
         return nothing_to_do(plan);
     }
     let machines = [

@@ -45,6 +45,16 @@ pub fn lower(plan: &Plan) -> StepGraph {
             lowering.lower(&mut graph, front, &mut pruned),
         );
     }
+    for (index, (fleet, scope)) in plan.leftovers.iter().enumerate() {
+        let op = Op::Delete {
+            fleet: fleet.clone(),
+            scope: scope.clone(),
+            machines: Vec::new(),
+        };
+        // What several machines' ends may leave goes when all is done.
+        let needs = ends.values().flatten().copied().collect();
+        graph.push(format!("clear/{fleet}/{index}"), op, needs);
+    }
     objects::prune(&mut graph, &pruned, &writes, &ends);
     StepGraph { steps: graph.steps }
 }

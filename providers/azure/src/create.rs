@@ -112,7 +112,7 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
         }
     }
     let failed = making.shared().failed.clone();
-    leftovers::sweep(client, &failed, &vms).await?;
+    let swept = leftovers::sweep(client, &failed, &vms).await;
     let mut refused = None;
     for error in errors {
         match error.class.is_transient() {
@@ -121,8 +121,12 @@ pub(crate) async fn batch(client: &Client, batch: &Batch) -> Result<Created, Pro
         }
     }
     match refused {
+        // Why nothing was made is more than what is left of it, which the next plan finds.
         Some(error) if vms.is_empty() || error.class == ErrorClass::Conflict => Err(error),
-        refused => making.answer(&vms, refused).await,
+        refused => {
+            swept?;
+            making.answer(&vms, refused).await
+        }
     }
 }
 
@@ -149,7 +153,8 @@ impl Making<'_> {
             if refused.is_some() {
                 // Before there is a machine of that name, or nobody would look for it.
                 let of = [name.to_ascii_lowercase()].into();
-                leftovers::sweep(self.client, &of, &[]).await?;
+                // One that fails is tried again when all are made.
+                leftovers::sweep(self.client, &of, &[]).await.ok();
             }
             match self.of_size(&name, place, size).await {
                 Ok(vm) => return Ok(Some(vm)),

@@ -1,8 +1,9 @@
 //! The control plane's line in `/etc/hosts`.
 
 use super::machine::Machine;
-use super::{full, hosts, istio, member};
+use super::{full, hosts, istio, member, rendered};
 use crate::bootstrap::{HostAddress, IstioFiles, SCRIPT_PATH};
+use crate::spec::model::Bootstrap;
 
 const UNITS: &str = "root/etc/systemd/system";
 const LINE: &str = "192.0.2.10 istiod.istio-system.svc # meshvm\n";
@@ -252,5 +253,39 @@ fn an_address_is_not_looked_up() {
     assert_eq!(
         machine.calls(&["systemctl disable"]),
         ["systemctl disable --now -- meshvm-hosts.timer"]
+    );
+}
+
+#[test]
+fn the_timer_does_nothing_that_the_bootstrap_did_not() {
+    let machine = Machine::new();
+    machine.write("fake/addresses", "192.0.2.10\n");
+    assert!(machine.boot(&member(&at("gateway.example.com"))).success());
+    // Written, and not run: the sidecar is still that of before.
+    let mut canary = at("gateway.example.com");
+    canary.hosts.as_mut().unwrap().name = "istiod-canary.istio-system.svc".to_owned();
+    let left = rendered(None, &Bootstrap::default(), None).user_data;
+    for next in [member(&canary), member(&istio("mesh: 2")), left.clone()] {
+        machine.give(&next);
+        machine.calls(&[]);
+        assert!(machine.before_start().success());
+        assert_eq!(machine.read("root/etc/hosts"), LINE.as_bytes());
+        assert_eq!(machine.calls(&[""]), [""; 0]);
+    }
+    assert_eq!(
+        machine
+            .bash(&[&format!("root{SCRIPT_PATH}"), "host"])
+            .code(),
+        Some(2)
+    );
+    // Who is no member any more needs no timer.
+    assert!(machine.boot(&left).success(), "{}", machine.log());
+    assert!(!machine.has(&format!("{UNITS}/meshvm-hosts.timer")));
+    machine.give(&member(&canary));
+    assert!(machine.run().success());
+    let hosts = String::from_utf8(machine.read("root/etc/hosts")).unwrap();
+    assert_eq!(
+        hosts,
+        "192.0.2.10 istiod-canary.istio-system.svc # meshvm\n"
     );
 }

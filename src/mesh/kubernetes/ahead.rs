@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::{FEW, Foreign, Known, Kubernetes};
 use crate::mesh::{MeshError, ObjectRef, SECRET};
 
-/// How old what was looked up may be. An object that was replaced meanwhile is told by its id.
-const FRESH: Duration = Duration::from_secs(30);
+/// How old what was looked up may be: steps that begin together share it. What changed meanwhile is
+/// told by its version where it is deleted, and by its id where it is written.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// What a run is going to do with objects, each of them once.
 #[derive(Default)]

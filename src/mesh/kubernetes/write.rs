@@ -7,8 +7,12 @@ use meshvm_provider_api::labels;
 use serde_json::{Value, json};
 
 use super::conflict::{conflict, is_conflict};
-use super::{Known, Kubernetes, MANAGER, attempt, resource};
+use super::{FEW, Known, Kubernetes, MANAGER, attempt, resource};
 use crate::mesh::{MeshError, Object, ObjectRef};
+
+/// How often an object is looked at again that changes while it is deleted: its machine reports its
+/// health.
+const LOOKS: u32 = 5;
 
 /// Returns the finalizers that keep an object which is being deleted; `None` when it is not
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>).
@@ -105,37 +109,49 @@ impl Kubernetes {
         Ok(())
     }
 
-    /// Deletes an object as the one that was seen; one that is gone is deleted. Returns it when
+    /// Deletes an object of the stack's as it was seen; one that is gone is deleted. Returns it when
     /// finalizers keep it.
     ///
     /// # Errors
-    /// Those of the cluster.
+    /// [`MeshError::Foreign`] when it was handed to somebody else since, and those of the cluster.
     pub(super) async fn remove(
         &self,
+        stack: &str,
         reference: ObjectRef,
-        known: Known,
+        mut known: Known,
     ) -> Result<Option<(ObjectRef, Known)>, MeshError> {
         let resource = resource(&reference.kind)?;
         let client = self.client().await?.clone();
         let api: Api<DynamicObject> = Api::namespaced_with(client, &reference.namespace, &resource);
-        let how = DeleteParams {
-            preconditions: known.uid.clone().map(|uid| Preconditions {
-                uid: Some(uid),
-                resource_version: None,
-            }),
-            ..DeleteParams::background()
-        };
         let action = format!("delete {reference}");
-        match attempt(&action, || api.delete(&reference.name, &how)).await {
-            Ok(answer) => {
-                let left = answer.left().and_then(|left| ending(&left.metadata));
-                Ok(left.map(|kept_by| {
-                    let ending = Some(kept_by);
-                    (reference, Known { ending, ..known })
-                }))
+        for look in 1.. {
+            let how = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: known.uid.clone(),
+                    // Whose it is, is in labels, which change without the id.
+                    resource_version: known.version.clone(),
+                }),
+                ..DeleteParams::background()
+            };
+            match attempt(&action, || api.delete(&reference.name, &how)).await {
+                Ok(answer) => {
+                    let left = answer.left().and_then(|left| ending(&left.metadata));
+                    return Ok(left.map(|kept_by| {
+                        let ending = Some(kept_by);
+                        (reference, Known { ending, ..known })
+                    }));
+                }
+                Err(error) if error.code() == Some(404) => return Ok(None),
+                Err(error) if error.code() == Some(409) && look < LOOKS => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.code() == Some(404) => Ok(None),
-            Err(error) => Err(error.into()),
+            let again = std::iter::once(&reference);
+            let mut own = self.own(stack, again, Known::is_of, FEW).await?;
+            match own.remove(&reference).filter(|now| now.uid == known.uid) {
+                Some(now) => known = now,
+                None => return Ok(None),
+            }
         }
+        Ok(None)
     }
 }

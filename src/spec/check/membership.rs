@@ -76,16 +76,21 @@ pub(super) fn check(fleet: &str, membership: &Membership, checker: &mut Checker<
         entry::check(&at("serviceEntry"), hosts, addresses, entry_ports, checker);
         for (index, port) in offered.iter().enumerate() {
             let name = port.name.as_str();
-            if !leads_somewhere(name, port.port, ports) {
+            // Machines that name no ports may have this one.
+            if !ports.is_empty() && !leads_somewhere(name, port.port, ports) {
                 let index = index.to_string();
                 let path = [&at("serviceEntry")[..], &["ports", &index, "name"]].concat();
-                let lead = Leading {
-                    kind: "ServiceEntry",
-                    name,
-                    port: port.port,
-                    instead: "give it the name of one of the membership's",
-                };
-                lead.report(&path, ports, checker);
+                let number = port.port.0;
+                let summary = format!(
+                    "the ServiceEntry's port `{name}` is none of the membership's by name or number, \
+                     and leads to port {number} of the machines"
+                );
+                let hint = format!(
+                    "give it the name of one of the membership's; {}",
+                    known_ports(ports)
+                );
+                let mut checker = checker.coded(Code::TargetPort);
+                checker.warning(&path, summary, hint);
             }
         }
     }
@@ -259,13 +264,16 @@ fn check_service(
             None if ports.contains_key(name) => check_target(&at("name"), name, checker),
             None if leads_somewhere(name, port.port, ports) => {}
             None => {
-                let lead = Leading {
-                    kind: "Service",
-                    name,
-                    port: port.port,
-                    instead: "set `targetPort`",
+                let summary = format!(
+                    "the Service's port `{name}` leads nowhere: the membership has no port of this \
+                     name or number"
+                );
+                let hint = match ports.is_empty() {
+                    true => format!("add `ports: {{{name}: {}}}` to the membership", port.port.0),
+                    false => format!("set `targetPort`; {}", known_ports(ports)),
                 };
-                lead.report(&at("name"), ports, checker);
+                let mut checker = checker.coded(Code::TargetPort);
+                checker.error(&at("name"), summary, hint);
             }
         }
     }
@@ -274,42 +282,6 @@ fn check_service(
 /// Returns whether the membership has a port of a name or number.
 fn leads_somewhere(name: &str, port: Port, ports: &BTreeMap<String, Port>) -> bool {
     ports.contains_key(name) || ports.values().any(|number| *number == port)
-}
-
-/// A port that leads to the machines, and none of the membership's answers to it.
-struct Leading<'a> {
-    /// What has it.
-    kind: &'static str,
-    name: &'a str,
-    port: Port,
-    /// What to do where the port that is meant is there.
-    instead: &'static str,
-}
-
-impl Leading<'_> {
-    fn report<S: AsRef<str>>(
-        &self,
-        path: &[S],
-        ports: &BTreeMap<String, Port>,
-        checker: &mut Checker<'_>,
-    ) {
-        let Self {
-            kind,
-            name,
-            port,
-            instead,
-        } = self;
-        let summary = format!(
-            "the {kind}'s port `{name}` leads nowhere: the membership has no port of this name or \
-             number"
-        );
-        let hint = match ports.is_empty() {
-            true => format!("add `ports: {{{name}: {}}}` to the membership", port.0),
-            false => format!("{instead}; {}", known_ports(ports)),
-        };
-        let mut checker = checker.coded(Code::TargetPort);
-        checker.error(path, summary, hint);
-    }
 }
 
 /// Checks the name of a port of the membership to which a Service's port leads.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshvm_arm::Manners;
+use meshvm_arm::{Manners, Refusal};
 use serde_json::{Value, json};
 
 use super::ground::{Ground, member};
@@ -163,10 +163,40 @@ fn a_group_that_is_the_stacks_comes_and_goes_with_it() {
     for machine in ground.machines() {
         ground.arm.end_in("own", &machine.name);
     }
-    ground.write(&BTreeMap::from([("db", member("db", 1, &json!({})))]));
+    let db = BTreeMap::from([("db", member("db", 1, &json!({})))]);
+    ground.write(&db);
     ground.meshvm("apply -y").exits(0);
     assert!(!ground.arm.has_group("own"));
+    // And where nothing came of its machines.
+    let mut both = db.clone();
+    both.insert("web", member("web", 2, &block));
+    ground.write(&both);
+    for _ in 0..4 {
+        let refusal = Refusal::new(
+            "VirtualMachines.create_or_update",
+            409,
+            "OperationNotAllowed",
+            "Exceeding approved standardDSv5Family Cores quota.",
+        );
+        ground.arm.behave(|now| now.refusals.push(refusal));
+    }
+    ground.meshvm("apply -y").exits(1);
+    assert!(ground.arm.has_group("own"));
+    ground.write(&db);
+    let planned = ground.meshvm("plan --detailed-exitcode").exits(2).stdout;
+    let told = "- delete what is left of fleet web in azure:westeurope/own/";
+    assert!(planned.contains(told), "{planned}");
+    let ran = ground.meshvm("apply -y").exits(0);
+    assert!(
+        ran.stderr.contains("clear up after fleet web"),
+        "{}",
+        ran.all()
+    );
+    assert!(!ground.arm.has_group("own"));
+    ground.meshvm("plan --detailed-exitcode").exits(0);
     ground.meshvm("destroy -y").exits(0);
+    let nothing = ground.meshvm("destroy -y").exits(0).stdout;
+    assert!(nothing.starts_with("Nothing to destroy"), "{nothing}");
 }
 
 #[test]

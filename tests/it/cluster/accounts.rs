@@ -139,6 +139,10 @@ async fn an_account_is_let_go_and_taken_back() {
     assert_eq!(accounts().await, [""; 0]);
     let steady = "plan --detailed-exitcode";
     run(&ground, &sandbox, steady).await.exits(0);
+    // Its machines are that account: no other stack takes it.
+    let other = Sandbox::with(&FILE.replace("stack: shop", "stack: other"));
+    let refused = run(&ground, &other, "apply -y").await.exits(1).stderr;
+    assert!(refused.contains("exists and does not belong"), "{refused}");
 
     sandbox.write("meshvm.yaml", FILE);
     run(&ground, &sandbox, "apply -y").await.exits(0);
@@ -178,4 +182,21 @@ async fn an_account_of_others_is_not_taken_by_a_file_that_would_make_it() {
         let told = "use it as it is: `serviceAccount: {name: web, create: false}`";
         assert!(refused.contains(told), "{line}: {refused}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_another_fleet_makes_goes_with_the_stack() {
+    let ground = Ground::new().await;
+    let (_, web) = FILE.split_once("  web:\n").unwrap();
+    let (web, _) = web.split_once("  outside:\n").unwrap();
+    let given = "serviceAccount: {name: web, create: false}";
+    let user = web.replace("serviceAccount: web", given);
+    let sandbox = Sandbox::with(&format!("{FILE}  user:\n{user}"));
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    assert_eq!(names(&ground, "v1", "ServiceAccount").await, ["web"]);
+    run(&ground, &sandbox, "destroy -y").await.exits(0);
+    let api = ground.api("v1", "ServiceAccount", Some(NAMESPACE));
+    assert!(api.get_opt("web").await.unwrap().is_none());
+    drop(sidecars);
 }

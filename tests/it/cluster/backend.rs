@@ -172,6 +172,36 @@ async fn what_is_let_go_stays_and_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn what_is_handed_over_while_it_is_deleted_stays() {
+    let ground = Ground::new().await;
+    let mesh = ground.mesh(false);
+    let objects = objects(2);
+    mesh.write(STACK, &objects).await.unwrap();
+    let of_kind = |kind: &str| {
+        let all = objects.iter().map(|object| object.reference.clone());
+        all.filter(|it| it.kind == kind).collect::<Vec<_>>()
+    };
+    let (entries, groups) = (of_kind("WorkloadEntry"), of_kind("WorkloadGroup"));
+    // Looked up with the entries, and another's when its turn comes.
+    let all: Vec<_> = entries.iter().chain(&groups).collect();
+    mesh.announce(&[], &all).await;
+    mesh.delete(STACK, &entries).await.unwrap();
+    let api = ground.istio("WorkloadGroup");
+    let name = groups[0].name.as_str();
+    let label = json!({"metadata": {"labels": {"meshvm-stack": "other"}}});
+    let how = PatchParams::default();
+    api.patch(name, &how, &Patch::Merge(label)).await.unwrap();
+    let refused = mesh.delete(STACK, &groups).await.unwrap_err();
+    assert!(refused.to_string().contains("does not belong"), "{refused}");
+    assert!(api.get_opt(name).await.unwrap().is_some());
+    // What only changed is still the stack's.
+    let label = json!({"metadata": {"labels": {"meshvm-stack": STACK}}});
+    api.patch(name, &how, &Patch::Merge(label)).await.unwrap();
+    mesh.delete(STACK, &groups).await.unwrap();
+    assert!(api.get_opt(name).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn fields_of_others_are_told_with_both_values() {
     let ground = Ground::new().await;
     let objects = objects(2);

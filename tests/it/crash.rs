@@ -7,13 +7,18 @@
 mod scenarios;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use meshvm::apply::{Alive, CrashPoint, Fate, Outcome, RunError};
+use meshvm::desired::{Desired, Tokens};
 use meshvm::engine::EngineError;
 use meshvm::plan::Options;
-use meshvm_provider_sim::{FaultPlan, Probability, Span};
+use meshvm_provider_api::Kind as _;
+use meshvm_provider_sim::{FaultPlan, Probability, SimKind, Span};
 
-use crate::support::stack::{DiesAfter, DiesAt, How, KINDS, Place, Recorder, World};
+use crate::support::stack::{
+    DiesAfter, DiesAt, File, Fleet, How, KINDS, LEASE, Place, Recorder, Role, World,
+};
 use scenarios::{Scenario, all};
 
 /// More calls than any listing is late.
@@ -103,6 +108,39 @@ fn matrix(mode: Mode) {
         }
     }
     failures.report(mode);
+}
+
+#[test]
+fn machines_that_can_be_given_no_token_any_more_keep_nobody_from_the_rest() {
+    let world = World::new(FaultPlan::default());
+    let mut file = File::of([("db", Fleet::of(1).role(Role::Nothing))]);
+    let run = |desired: &Desired, destroy: bool, fate: &dyn Fate| {
+        let options = Options {
+            destroy,
+            ..Options::default()
+        };
+        let how = How {
+            fate,
+            ..How::default()
+        };
+        world.apply(desired, &options, how)
+    };
+    assert!(run(&file.desired(), false, &Alive).unwrap().is_complete());
+    file.0.insert("web", Fleet::of(1));
+    let mut desired = file.desired();
+    // This mesh makes none; a cluster's account may be gone when a run is taken up again.
+    desired.tokens = Some(Tokens {
+        ttl: Duration::from_secs(900),
+        in_user_data: true,
+    });
+    let begun = DiesAt((CrashPoint::AfterBegin, "create/web/0/a/0".to_owned()));
+    let died = run(&desired, false, &begun).unwrap_err();
+    assert!(matches!(died, EngineError::Apply(RunError::Died)), "{died}");
+    // A listing may miss it for some seconds more, and is waited for.
+    let lag = SimKind::new().info().listing_lag.as_secs();
+    world.wait(i64::try_from(lag).unwrap() - LEASE - 10);
+    assert!(run(&desired, true, &Alive).unwrap().is_complete());
+    assert_eq!(world.machines("db").len() + world.machines("web").len(), 0);
 }
 
 #[test]

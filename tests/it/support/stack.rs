@@ -39,7 +39,7 @@ pub use truth::outsider;
 pub const STACK: &str = "shop";
 
 /// How long after its death the lock of a process is free: more than a lease, less than a listing's lag.
-const LEASE: i64 = 120;
+pub const LEASE: i64 = 120;
 
 /// A simulated cloud, a ledger in memory, a mesh in a folder, and a clock.
 pub struct World {

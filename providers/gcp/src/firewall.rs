@@ -1,7 +1,8 @@
 //! Firewall rules of fleets' own: made before the first machine, and deleted with the last.
 //!
 //! A rule has no labels: its description says whose it is. It reaches machines by a network tag,
-//! which is the rule's own name.
+//! which is the rule's own name. It is the whole project's, and so are the machines that it is
+//! judged by: those of the fleet may be in several regions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -63,22 +64,36 @@ impl<'a> Owner<'a> {
         format!("{}-{hash}", begin.trim_end_matches('-'))
     }
 
-    /// Returns what the description of the fleet's rule begins with, wherever the fleet is.
-    fn begin(self) -> String {
-        format!("{}{}{IN_REGION}", of_stack(self.stack), self.fleet)
+    /// Returns the owner of a rule of a stack's, by its description and its name.
+    fn of_rule(stack: &'a str, rule: &'a Firewall) -> Option<Owner<'a>> {
+        let described = rule.description.as_deref()?;
+        let fleet = described
+            .strip_prefix(&of_stack(stack))?
+            .split(' ')
+            .next()?;
+        let owner = Self { stack, fleet };
+        // A copy under another name belongs to whoever made it.
+        (rule.name.as_deref() == Some(&owner.rule())).then_some(owner)
+    }
+
+    /// Returns how the fleet's rule is described.
+    fn description(self) -> String {
+        format!("{}{}", of_stack(self.stack), self.fleet)
+    }
+
+    /// Returns whether a rule is the fleet's own.
+    fn has(self, rule: &Firewall) -> bool {
+        Owner::of_rule(self.stack, rule) == Some(self)
     }
 }
 
-/// What of a rule's description stands before the region of the machines that it is for: rules
-/// are the whole project's, and who has machines in one region does not see those of another.
-const IN_REGION: &str = " region=";
-
-/// Returns what the descriptions of a stack's rules begin with.
+/// Returns what the descriptions of a stack's rules begin with. The fleet follows; what follows
+/// that after a blank, as the region that older runs wrote there, says nothing of whose it is.
 fn of_stack(stack: &str) -> String {
     format!("{}={stack} {}=", labels::STACK, labels::FLEET)
 }
 
-/// The rules of one scope, as far as this process has to do with them.
+/// The rules of one project, as far as this process has to do with them, in whatever region.
 ///
 /// A rule is deleted when no machine of its fleet is left. That is known by a listing, which may
 /// not show what was just made: so the rule of a fleet that this process makes machines for stays.
@@ -89,7 +104,7 @@ pub(crate) struct Rules(Mutex<Known>);
 struct Known {
     /// The names of rules that stay.
     kept: BTreeSet<String>,
-    /// The machines that were told to end, whatever a listing still shows.
+    /// The machines that have ended, whatever a listing still shows.
     ended: BTreeSet<String>,
 }
 
@@ -110,14 +125,12 @@ impl Rules {
         let name = owner.rule();
         known.kept.insert(name.clone());
         let network = network(client, asked).await?;
-        let description = format!("{}{}", owner.begin(), client.apis.region);
-        let body = rule(owner, &network, wanted).set_description(description);
+        let body = rule(owner, &network, wanted);
         let named = [name.clone()].into();
         let Some(found) = by_name(client, &named).await?.pop() else {
             return make(client, body).await;
         };
-        let described = found.description.as_deref().unwrap_or_default();
-        if !described.starts_with(&owner.begin()) {
+        if !owner.has(&found) {
             let message = format!("firewall rule {name} is not the fleet's");
             return Err(ProviderError::new(ErrorClass::Conflict, message)
                 .with_hint("give that rule another name, or the stack"));
@@ -128,48 +141,49 @@ impl Rules {
             return Err(ProviderError::new(ErrorClass::Conflict, message)
                 .with_hint("delete the fleet's machines there first, or name the fleet anew"));
         }
-        // A fleet that came from another region takes its rule along.
-        let is_here = found.description == body.description;
-        match is_here && seen(&found, owner) == rules(wanted) {
+        match seen(&found, owner) == rules(wanted) {
             true => Ok(()),
             false => replace(client, &name, body).await,
         }
     }
 
-    /// Remembers that machines are told to end.
+    /// Remembers that machines have ended.
     pub async fn remember_ended(&self, ids: &[MachineId]) {
         let mut known = self.0.lock().await;
         known.ended.extend(ids.iter().map(|id| id.0.clone()));
     }
 
-    /// Deletes the rules of fleets of this region that have no machine left; safe to repeat.
+    /// Deletes the rules of fleets of a stack that have no machine left in any region; safe to
+    /// repeat.
     ///
     /// # Errors
-    /// Those of the calls: what remains is to be done again.
+    /// Those of the calls: what remains is to be done again. `Unavailable` when a rule seems to
+    /// have no machine left, and those of some zone are not told.
     pub async fn remove_unused(&self, client: &Client, stack: &str) -> Result<(), ProviderError> {
         let known = self.0.lock().await;
-        let mut rules = by_stack(client, stack).await?;
-        rules.retain(|rule| {
-            !known
-                .kept
-                .contains(rule.name.as_deref().unwrap_or_default())
+        let rules = by_stack(client, stack).await?;
+        let names = rules.iter().filter_map(|rule| {
+            let name = Owner::of_rule(stack, rule)?.rule();
+            (!known.kept.contains(&name)).then_some(name)
         });
-        if rules.is_empty() {
+        let mut unused: BTreeSet<String> = names.collect();
+        if unused.is_empty() {
             return Ok(());
         }
-        let machines = observe::instances(client, &Which::stack(stack)).await?;
-        let living = machines.iter().filter(|machine| {
+        let machines = observe::of_project(client, &Which::stack(stack)).await?;
+        let living = machines.instances.iter().filter(|machine| {
             let id = machine.id.unwrap_or_default().to_string();
             !known.ended.contains(&id)
         });
-        let used: BTreeSet<String> = living
-            .filter_map(|it| Some(Owner::of(|key| it.labels.get(key))?.rule()))
-            .collect();
-        for rule in rules {
-            let name = rule.name.unwrap_or_default();
-            if !used.contains(&name) {
-                remove(client, &name).await?;
-            }
+        for owner in living.filter_map(|it| Owner::of(|key| it.labels.get(key))) {
+            unused.remove(&owner.rule());
+        }
+        if unused.is_empty() {
+            return Ok(());
+        }
+        machines.whole()?;
+        for name in unused {
+            remove(client, &name).await?;
         }
         Ok(())
     }
@@ -201,12 +215,7 @@ pub(crate) async fn add_owned(
         let Some(owner) = Owner::of(|key| machine.labels.get(key)) else {
             continue;
         };
-        let begin = owner.begin();
-        let is_own = |rule: &&Firewall| {
-            let described = rule.description.as_deref();
-            described.is_some_and(|it| it.starts_with(&begin))
-        };
-        let own = found.iter().find(is_own);
+        let own = found.iter().find(|rule| owner.has(rule));
         let value = own.map_or(Value::Null, |rule| seen(rule, owner));
         machine.attributes.insert(FIREWALL.to_owned(), value);
     }
@@ -238,6 +247,7 @@ fn rule(owner: Owner<'_>, network: &str, wanted: &OwnedRule) -> Firewall {
     let tags = wanted.from.iter().filter(|from| !is_network(from));
     Firewall::new()
         .set_name(owner.rule())
+        .set_description(owner.description())
         .set_network(network)
         .set_direction(Direction::Ingress)
         .set_allowed([Allowed::new().set_ip_protocol(TCP).set_ports(ports)])
@@ -343,12 +353,10 @@ async fn by_name(
     Ok(found)
 }
 
-/// Lists the rules of a stack's fleets in this region.
+/// Lists the rules of a stack's fleets.
 async fn by_stack(client: &Client, stack: &str) -> Result<Vec<Firewall>, ProviderError> {
-    // A regular expression, of which names, labels and regions are plain letters.
-    let (begin, region) = (of_stack(stack), &client.apis.region);
-    let filter = format!("description eq \"{begin}.*{IN_REGION}{region}\"");
-    list(client, filter).await
+    // A regular expression, of which names and labels are plain letters.
+    list(client, format!("description eq \"{}.*\"", of_stack(stack))).await
 }
 
 async fn list(client: &Client, filter: String) -> Result<Vec<Firewall>, ProviderError> {
@@ -391,6 +399,26 @@ mod tests {
         ] {
             assert_ne!(seen(&changed, OWNER), rules(&asked), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn whose_a_rule_is_its_name_and_description_say() {
+        let named = |name: &str, described: &str| {
+            let described = format!("meshvm-stack=shop meshvm-fleet={described}");
+            let rule = Firewall::new().set_name(name);
+            OWNER.has(&rule.set_description(described))
+        };
+        assert!(named("meshvm-shop-web", "web"));
+        // An older run wrote where its machines were.
+        assert!(named("meshvm-shop-web", "web region=europe-west1"));
+        assert!(!named("meshvm-shop-web", "web-2"));
+        assert!(!named("meshvm-shop-web-2", "web-2"));
+        assert!(!named("copy", "web"));
+        let wanted = OwnedRule {
+            ports: vec![8080],
+            from: vec!["gw".into()],
+        };
+        assert!(OWNER.has(&rule(OWNER, "global/networks/default", &wanted)));
     }
 
     #[test]

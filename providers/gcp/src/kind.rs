@@ -89,6 +89,8 @@ impl Kind for GcpKind {
     ) -> Result<Arc<dyn Provider>, ProviderError> {
         let apis = connect::apis(scope).await?;
         let client = Client::new(apis, context.requests.clone());
-        Ok(Arc::new(GcpProvider::new(client, scope.clone())))
+        // Firewall rules are the project's, and its other regions' scopes know what stays.
+        let rules = context.shared.of(&client.apis.project);
+        Ok(Arc::new(GcpProvider::new(client, scope.clone(), rules)))
     }
 }

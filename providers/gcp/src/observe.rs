@@ -70,19 +70,60 @@ impl Which {
     }
 }
 
+/// What a listing shows.
+pub(crate) struct Listed {
+    pub instances: Vec<Instance>,
+    /// A zone that it does not reach: what is there, is not shown.
+    pub unreachable: Option<String>,
+}
+
+impl Listed {
+    /// Returns the instances where all zones were reached.
+    ///
+    /// # Errors
+    /// `Unavailable`: what is not listed now may be there, and is not known to be gone.
+    pub fn whole(self) -> Result<Vec<Instance>, ProviderError> {
+        let Some(zone) = self.unreachable else {
+            return Ok(self.instances);
+        };
+        let message = format!("{zone} cannot be reached");
+        Err(ProviderError::new(ErrorClass::Unavailable, message))
+    }
+}
+
 /// Lists instances of the scope's region in whatever state.
 pub(crate) async fn instances(
     client: &Client,
     which: &Which,
 ) -> Result<Vec<Instance>, ProviderError> {
-    let listings = which.filters().into_iter();
-    let found = try_join_all(listings.map(|filter| pages(client, filter))).await?;
-    let prefix = format!("{}-", client.apis.region);
-    let mut seen = BTreeSet::new();
-    let mut instances: Vec<Instance> = found.into_iter().flatten().collect();
+    let prefix = format!("zones/{}-", client.apis.region);
     // A project is listed as a whole: what stands in another region is another scope's.
-    instances.retain(|it| machine::zone(it).starts_with(&prefix) && seen.insert(it.id));
-    Ok(instances)
+    let is_here = |zone: &str| zone.starts_with(&prefix);
+    listed(client, which, is_here).await?.whole()
+}
+
+/// Lists instances of all regions of the project in whatever state.
+pub(crate) async fn of_project(client: &Client, which: &Which) -> Result<Listed, ProviderError> {
+    listed(client, which, |_| true).await
+}
+
+async fn listed(
+    client: &Client,
+    which: &Which,
+    is_meant: impl Fn(&str) -> bool + Send + Sync,
+) -> Result<Listed, ProviderError> {
+    let listings = which.filters().into_iter();
+    let is_meant = &is_meant;
+    let found = try_join_all(listings.map(|filter| pages(client, filter, is_meant))).await?;
+    let zones: Vec<(String, InstancesScopedList)> = found.into_iter().flatten().collect();
+    let unreachable = zones.iter().find(|(_, it)| is_unreachable(it));
+    let unreachable = unreachable.map(|(zone, _)| zone.clone());
+    let mut seen = BTreeSet::new();
+    let instances = zones.into_iter().flat_map(|(_, zone)| zone.instances);
+    Ok(Listed {
+        instances: instances.filter(|it| seen.insert(it.id)).collect(),
+        unreachable,
+    })
 }
 
 /// Returns whether a listing lacks what is in a zone.
@@ -91,9 +132,12 @@ fn is_unreachable(zone: &InstancesScopedList) -> bool {
     code == Some(&Code::Unreachable)
 }
 
-async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, ProviderError> {
-    let prefix = format!("zones/{}-", client.apis.region);
-    let is_here = |zone: &str| zone.starts_with(&prefix);
+/// Lists what is in those zones that are meant; of a zone, several pages may tell.
+async fn pages(
+    client: &Client,
+    filter: String,
+    is_meant: &(impl Fn(&str) -> bool + Send + Sync),
+) -> Result<Vec<(String, InstancesScopedList)>, ProviderError> {
     let apis = &client.apis;
     let call = |next| {
         let call = apis.instances.aggregated_list().set_project(&apis.project);
@@ -103,17 +147,11 @@ async fn pages(client: &Client, filter: String) -> Result<Vec<Instance>, Provide
             .send()
     };
     let take = |page: InstanceAggregatedList| {
-        let mut zones = page.items.iter().filter(|(zone, _)| is_here(zone));
-        if let Some((zone, _)) = zones.find(|(_, it)| is_unreachable(it)) {
-            // What is not listed now may be there: it is not known to be gone.
-            let message = format!("{zone} cannot be reached");
-            return Err(ProviderError::new(ErrorClass::Unavailable, message));
-        }
-        let zones = page.items.into_values();
-        Ok((
-            zones.flat_map(|zone| zone.instances).collect(),
-            page.next_page_token,
-        ))
+        let zones = page.items.into_iter();
+        // Most say only that they have nothing.
+        let tells = |it: &InstancesScopedList| !it.instances.is_empty() || is_unreachable(it);
+        let zones = zones.filter(|(zone, it)| is_meant(zone) && tells(it));
+        Ok((zones.collect(), page.next_page_token))
     };
     let action = Action::AggregatedListInstances;
     client.pages(action, call, take).await

@@ -1,5 +1,7 @@
 //! The half of the provider that talks to one scope.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meshvm_provider_api::{
     Batch, Created, Effort, ErrorClass, Growth, Machine, MachineId, Need, PrivateFiles, Provider,
@@ -16,16 +18,16 @@ use crate::{check, create, delete, resolve, update};
 pub(crate) struct GcpProvider {
     client: Client,
     scope: Scope,
-    rules: Rules,
+    rules: Arc<Rules>,
 }
 
 impl GcpProvider {
-    /// Makes the provider; sends nothing.
-    pub fn new(client: Client, scope: Scope) -> Self {
+    /// Makes the provider, of a project whose rules other scopes may use as well; sends nothing.
+    pub fn new(client: Client, scope: Scope, rules: Arc<Rules>) -> Self {
         Self {
             client,
             scope,
-            rules: Rules::default(),
+            rules,
         }
     }
 
@@ -94,8 +96,9 @@ impl Provider for GcpProvider {
     }
 
     async fn delete(&self, stack: &str, machines: &[MachineId]) -> Result<(), ProviderError> {
+        let may_be_last = delete::machines(&self.client, stack, machines).await?;
         self.rules.remember_ended(machines).await;
-        match delete::machines(&self.client, stack, machines).await? {
+        match may_be_last {
             true => self.rules.remove_unused(&self.client, stack).await,
             false => Ok(()),
         }

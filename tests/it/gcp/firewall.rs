@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use meshvm_gce::Manners;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, member};
+use super::ground::{Ground, REGION, member};
 use crate::support::cloud::Cloud;
 use crate::support::cloud::crash::{Ended, kill_at};
 
@@ -50,6 +50,43 @@ fn killed_at_any_call_a_fleet_has_one_rule_and_a_fleet_that_is_gone_has_none() {
     }
     // The rule and the machine; the machine's end, and the rule's.
     assert!(kills >= 8, "{kills} kills");
+}
+
+#[test]
+fn a_move_that_is_killed_anywhere_and_taken_back_ends_with_the_rule() {
+    let fleet = |region: &str| {
+        let owned = json!({"owned": {"ports": [8080], "from": ["10.0.0.0/8"]}});
+        let block = json!({
+            "region": region, "zones": [format!("{region}-b")], "firewall": owned,
+        });
+        BTreeMap::from([("web", member("web", 2, &block))])
+    };
+    let mut kills = 0;
+    for change in 1.. {
+        let ground = Ground::new(Manners::default());
+        ground.write(&fleet(REGION));
+        ground.meshvm("apply -y").exits(0);
+        ground.write(&fleet("us-east1"));
+        let moved = ["apply", "-y", "--override-budgets"];
+        let ended = kill_at(&ground, &moved, change, true);
+
+        ground.write(&fleet(REGION));
+        ground.meshvm("apply -y --override-budgets").exits(0);
+        assert_eq!(rules(&ground), ["meshvm-shop-web"], "call {change}");
+        let zones = ground.machines().into_iter();
+        let zones: Vec<String> = zones.map(|it| it["zone"].to_string()).collect();
+        assert_eq!(zones.len(), 2, "call {change}: {zones:?}");
+        assert!(zones.iter().all(|it| it.contains(REGION)), "{zones:?}");
+        ground.meshvm("plan --detailed-exitcode").exits(0);
+        ground.meshvm("destroy -y").exits(0);
+        assert_eq!(rules(&ground), [""; 0], "call {change}");
+        if ended == Ended::Whole {
+            break;
+        }
+        kills += 1;
+    }
+    // Each machine there, and the end of each here.
+    assert!(kills >= 3, "{kills} kills");
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Size {
 }
 
 /// Looks whether so many machines of a template can be had, by zone; returns what they take of what
-/// others may want, where it is known: not where one of several sizes will do.
+/// others may want, where it is known: of several sizes that will do, the least that each takes.
 ///
 /// # Errors
 /// All that is in the way: `Invalid` or `NotFound` when they never can, `PermissionDenied` when
@@ -173,14 +173,22 @@ async fn sizes_fit(
     });
     // One of several may be used up.
     let short: Option<Vec<ProviderError>> = short.collect();
-    match (
-        short.and_then(|all| all.into_iter().next()),
-        wanted.as_slice(),
-    ) {
-        (Some(error), _) => Err(error),
-        (None, [(_, only)]) => Ok(only.clone()),
-        (None, _) => Ok(Vec::new()),
+    if let Some(error) = short.and_then(|all| all.into_iter().next()) {
+        return Err(error);
     }
+    let needs = wanted.into_iter().map(|(_, needs)| needs);
+    Ok(needs.reduce(least).unwrap_or_default())
+}
+
+/// Returns what machines take for certain that are of one size or of another: of what both take of,
+/// the least.
+fn least(one: Vec<Need>, other: Vec<Need>) -> Vec<Need> {
+    let both = one.into_iter().filter_map(|need| {
+        let same = other.iter().find(|it| it.of == need.of)?;
+        let needed = need.needed.min(same.needed);
+        Some(Need { needed, ..need })
+    });
+    both.collect()
 }
 
 fn fits(asked: &AzureSettings, found: &Found, size: &Size) -> Result<(), ProviderError> {
@@ -395,6 +403,45 @@ mod tests {
         let both = json!({"addressPrefix": three[0], "addressPrefixes": three[..1]});
         assert_eq!(free(both), Some(11));
         assert_eq!(free(json!({"addressPrefix": "fd00::/64"})), None);
+    }
+
+    #[test]
+    fn of_several_sizes_the_least_counts_of_what_each_takes() {
+        let usage = |value: &str| Usage {
+            current_value: 4,
+            limit: 100,
+            name: UsageName {
+                value: value.to_owned(),
+                localized_value: value.to_owned(),
+            },
+        };
+        let usages = [usage(CORES), usage("b"), usage("d")];
+        let of = |family: &str, cores: &str| {
+            let size = Size {
+                family: family.to_owned(),
+                capabilities: vec![Capability {
+                    name: "vCPUs".to_owned(),
+                    value: cores.to_owned(),
+                }],
+                ..Size::default()
+            };
+            needs(&size, &usages, false, 3, "here")
+        };
+        let told = |needs: Vec<Need>| {
+            let each = needs.into_iter();
+            let each = each.map(|it| (it.of, it.needed, it.left));
+            each.collect::<Vec<_>>()
+        };
+        let cores = |needed| ("100 \"cores\" in here".to_owned(), needed, 96);
+        // Of different families, they have only the location's cores in common.
+        for (one, other) in [(of("b", "2"), of("d", "4")), (of("d", "4"), of("b", "2"))] {
+            assert_eq!(told(least(one, other)), [cores(6)]);
+        }
+        let family = ("100 \"b\" in here".to_owned(), 6, 96);
+        let same = least(of("b", "4"), of("b", "2"));
+        assert_eq!(told(same), [cores(6), family]);
+        // Of one that nothing is known of, nothing is certain.
+        assert_eq!(told(least(of("b", "4"), Vec::new())), []);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const FAMILIES: [&str; 12] = [
 const ORDINARY: [&str; 5] = ["e2", "n1", "f1", "g1", "custom"];
 
 /// Looks whether so many machines of a template can be had, by zone; returns what they take of what
-/// others may want, where it is known: not where one of several types will do.
+/// others may want, where it is known: of several types that will do, the least that each takes.
 ///
 /// # Errors
 /// All that is in the way: `Invalid` or `NotFound` when they never can, `PermissionDenied` when
@@ -99,11 +99,19 @@ async fn types(
     // One of several may be used up.
     let short: Option<Vec<ProviderError>> = short.collect();
     wrong.extend(short.and_then(|all| all.into_iter().next()));
-    let needs = match wanted.as_slice() {
-        [(_, only)] => only.clone(),
-        _ => Vec::new(),
-    };
-    Ok((needs, wrong))
+    let needs = wanted.into_iter().map(|(_, needs)| needs);
+    Ok((needs.reduce(least).unwrap_or_default(), wrong))
+}
+
+/// Returns what machines take for certain that are of one type or of another: of what both take of,
+/// the least.
+fn least(one: Vec<Need>, other: Vec<Need>) -> Vec<Need> {
+    let both = one.into_iter().filter_map(|need| {
+        let same = other.iter().find(|it| it.of == need.of)?;
+        let needed = need.needed.min(same.needed);
+        Some(Need { needed, ..need })
+    });
+    both.collect()
 }
 
 /// Returns the zones where no type can be had.

@@ -131,6 +131,32 @@ fn a_quota_is_told_by_how_many_machines_are_still_to_be_made() {
 }
 
 #[test]
+fn of_several_types_the_least_counts_of_what_each_takes() {
+    on_gce(async || {
+        let ground = Ground::new().await;
+        for (types, processors) in [
+            // Of these, it depends on which are made.
+            (json!(["n2-standard-2", "e2-small"]), None),
+            (json!(["e2-small", "n1-standard-1"]), Some(3)),
+            (json!(["n1-standard-1", "e2-small"]), Some(3)),
+            (json!("e2-small"), Some(6)),
+        ] {
+            let named = ground.named(&json!({"machineType": types}));
+            let provider = ground.open(&named).await;
+            let needs = provider.check(&named, &more(3)).await.unwrap();
+            let of = |what: &str| {
+                let need = needs.iter().find(|need| need.of.contains(what));
+                need.map(|need| need.needed)
+            };
+            assert_eq!(of(" CPUS of"), processors, "{types}");
+            assert_eq!(of(" N2_CPUS of"), None, "{types}");
+            assert_eq!(of(" INSTANCES of"), Some(3), "{types}");
+            assert_eq!(of("addresses of"), Some(3), "{types}");
+        }
+    });
+}
+
+#[test]
 fn addresses_and_rights_and_all_the_rest_are_told_at_once() {
     on_gce(async || {
         let ground = Ground::new().await;

@@ -115,6 +115,9 @@ pub struct DesiredFleet {
     /// What new machines could not be told; none can be made then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Lack>,
+    /// Whether the service account that they use is not there; none can be made then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_account: bool,
     /// The same, when they are known to it and no members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
@@ -402,6 +405,7 @@ fn expand_fleet(
             .is_some_and(|sidecar| !sidecar.config.workload_entry),
         external: body.external.clone(),
         lacks: None,
+        lacks_account: false,
     })
 }
 

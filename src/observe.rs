@@ -96,6 +96,10 @@ pub async fn observe(
             Some((name, MeshState::of(&seen.object.body)))
         })
         .collect();
+    let ending = observed.ending.iter();
+    let ending: BTreeSet<&str> = ending
+        .filter_map(|seen| seen.object.label(MACHINE_LABEL))
+        .collect();
     for seen in &mut observed.machines {
         let fleet = seen.ownership().map(|owned| owned.fleet);
         let registered = fleet.and_then(|fleet| observed.registered.get(&fleet));
@@ -103,6 +107,7 @@ pub async fn observe(
             Some(entered) => Some(entered),
             None => registered.map(|members| members.registered(seen.machine.address)),
         };
+        seen.leaving = ending.contains(seen.machine.name.as_str());
         seen.unhealthy = state.and_then(MeshState::trouble).map(str::to_owned);
     }
     let is_global = |scope: &Scope| connections.kind(scope).is_ok_and(|it| it.info().global_ids);
@@ -212,6 +217,7 @@ async fn observe_scope(
                 protected: kind.is_protected(&machine),
                 machine,
                 unhealthy: None,
+                leaving: false,
             })
             .collect()
     };
@@ -275,6 +281,7 @@ mod tests {
                     attributes: BTreeMap::new(),
                 },
                 unhealthy: None,
+                leaving: false,
                 protected: false,
             }
         };

@@ -41,6 +41,8 @@ pub struct ObservedMachine {
     pub machine: Machine,
     /// What keeps traffic from it though it is up, as its entry says.
     pub unhealthy: Option<String>,
+    /// Whether its entry is being deleted: it is on its way out already, or is to be entered anew.
+    pub leaving: bool,
     /// Whether its cloud refuses to delete it.
     pub protected: bool,
 }

@@ -218,21 +218,18 @@ impl Checker<'_> {
 
 /// Names the service accounts that fleets of a file use, and that none of them makes.
 pub fn used_accounts(spec: &FleetSpec) -> BTreeSet<ObjectRef> {
-    let made: BTreeSet<ObjectRef> = sides(spec)
-        .filter(|(_, side)| objects::used_account(*side).is_none())
-        .filter_map(|(_, side)| objects::account_ref(side))
-        .collect();
+    let made = objects::made_accounts(sides(spec).map(|(_, side)| side));
     let used = sides(spec).filter_map(|(_, side)| objects::used_account(side));
     used.filter(|account| !made.contains(account)).collect()
 }
 
-/// Tells of service accounts that fleets use, and that do not exist. In a namespace that is not
-/// there nobody could have made one.
+/// Tells of service accounts that fleets use, and that do not exist, by fleet. In a namespace that is
+/// not there nobody could have made one.
 pub fn no_account(
     spec: &FleetSpec,
     read: &MeshRead,
     absent: &BTreeSet<ObjectRef>,
-) -> Vec<Diagnostic> {
+) -> BTreeMap<String, Diagnostic> {
     let told = sides(spec).filter_map(|(fleet, side)| {
         let account = objects::used_account(side).filter(|account| absent.contains(account))?;
         let ObjectRef {
@@ -250,7 +247,7 @@ pub fn no_account(
             .about(format!("{account} of {fleet}"))
             .with_hint(hint);
         found.place = spec.place(&["fleets", fleet, "membership", "serviceAccount", "name"]);
-        Some(found)
+        Some((fleet.to_owned(), found))
     });
     told.collect()
 }

@@ -9,12 +9,12 @@ use meshvm_provider_api::Progress;
 use meshvm_provider_sim::{FaultPlan, SimCloud};
 use sha2::{Digest, Sha256};
 
-use super::lacking::Lacking;
+use super::lacking::{self, Lacking};
 use super::mesh::{self, Ask};
 use super::output::Output;
 use super::{CliError, Globals};
 use crate::bootstrap;
-use crate::desired::{Desired, DesiredFleet, Expanded, NamedFiles, expand};
+use crate::desired::{Desired, DesiredFleet, NamedFiles, expand};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::engine::Engine;
 use crate::ledger::{Clock, Ledger};
@@ -96,18 +96,20 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         (Ask::Mesh | Ask::Plan | Ask::Status, Some(read)) => preflight::at_a_glance(&spec, read),
         (_, None) | (Ask::Nobody, Some(_)) => Vec::new(),
     };
-    if let Some(read) = &mesh {
-        let without = mesh::accounts(&spec, &context, read, calls).await;
-        found.extend(match ask {
-            // Whoever may not list them is told so when the objects are listed.
-            Ask::Status => without.unwrap_or_default(),
-            Ask::Mesh | Ask::Plan | Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Nobody => {
-                without?
-            }
-        });
-    }
+    let accounts = match &mesh {
+        Some(read) => mesh::accounts(&spec, &context, read, calls).await,
+        None => Ok(BTreeMap::new()),
+    };
+    let accounts = match ask {
+        // Whoever may not list them is told so when the objects are listed.
+        Ask::Status => accounts.unwrap_or_default(),
+        Ask::Mesh | Ask::Plan | Ask::Obstacles | Ask::Advice | Ask::Preflight | Ask::Nobody => {
+            accounts?
+        }
+    };
     found.extend(unread.clone());
-    let (mut expanded, lacking) = split(expand(&spec, &named, mesh.as_ref()), ask);
+    let expanded = expand(&spec, &named, mesh.as_ref());
+    let (mut expanded, lacking) = lacking::split(expanded, accounts, ask, &mut found);
     if ask == Ask::Status {
         // Whoever looks at machines makes none: what would keep new ones out is in nobody's way.
         found = found.into_iter().map(Diagnostic::as_warning).collect();
@@ -159,25 +161,6 @@ pub async fn load(globals: &Globals, output: &Output, ask: Ask) -> Result<Loaded
         lacking,
         unread,
     })
-}
-
-/// Takes what a file asks for from what is in the way of new machines, where that waits for a plan
-/// that makes some.
-fn split(
-    expanded: Result<Expanded, Vec<Diagnostic>>,
-    ask: Ask,
-) -> (Result<Desired, Vec<Diagnostic>>, Lacking) {
-    let waits = match ask {
-        Ask::Plan | Ask::Obstacles | Ask::Preflight => true,
-        Ask::Mesh | Ask::Status | Ask::Advice | Ask::Nobody => false,
-    };
-    match expanded {
-        Ok(Expanded { desired, lacking }) if waits || lacking.is_empty() => {
-            (Ok(desired), Lacking(lacking))
-        }
-        Ok(Expanded { lacking, .. }) => (Err(lacking.into_values().collect()), Lacking::default()),
-        Err(problems) => (Err(problems), Lacking::default()),
-    }
 }
 
 /// Returns whether a problem has its reason among those that were found: in a namespace that is not

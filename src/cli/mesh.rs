@@ -239,7 +239,8 @@ fn hashed(facts: &Facts) -> BTreeMap<String, Hash> {
         .collect()
 }
 
-/// Refuses a saved plan when the mesh is not any more what its machines would be told.
+/// Refuses a saved plan when the mesh is not any more what its machines would be told, or does not
+/// have what their tokens are made for.
 pub async fn still(plan: &Plan, calls: &Calls) -> Result<(), CliError> {
     let (Some(Target::Kubernetes(cluster)), Some(reading)) =
         (&plan.context.mesh, &plan.context.mesh_read)
@@ -251,14 +252,17 @@ pub async fn still(plan: &Plan, calls: &Calls) -> Result<(), CliError> {
     let read = cluster.read_mesh(&reading.settings, &namespaces).await;
     let facts = hashed(&read.map_err(|error| failed(&error))?.facts);
     let names = reading.facts.keys().chain(facts.keys());
-    let changed: BTreeSet<&str> = names
+    let mut changed: BTreeSet<String> = names
         .filter(|name| reading.facts.get(*name) != facts.get(*name))
-        .map(String::as_str)
+        .cloned()
         .collect();
+    let absent = cluster.absent(plan.used_accounts()).await;
+    let absent = absent.map_err(|error| not_listed(&error))?;
+    changed.extend(absent.iter().map(ToString::to_string));
     if changed.is_empty() {
         return Ok(());
     }
-    let what = show::few(changed.into_iter());
+    let what = show::few(changed.iter().map(String::as_str));
     Err(CliError::new(format!(
         "the saved plan is out of date: the mesh changed since it was made ({what})"
     ))
@@ -287,17 +291,17 @@ pub async fn foreign(
     Ok(preflight::foreign(spec, desired, &found))
 }
 
-/// Tells of service accounts that the file's fleets use, and that the cluster does not have.
+/// Tells of service accounts that the file's fleets use, and that the cluster does not have, by fleet.
 pub async fn accounts(
     spec: &FleetSpec,
     context: &Context,
     read: &MeshRead,
     calls: &Calls,
-) -> Result<Vec<Diagnostic>, CliError> {
+) -> Result<BTreeMap<String, Diagnostic>, CliError> {
     let used = preflight::used_accounts(spec);
     let named = cluster(spec, context, calls).filter(|_| !used.is_empty());
     let Some(named) = named else {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     };
     let absent = named.cluster.absent(used).await;
     let absent = absent.map_err(|error| not_listed(&error))?;

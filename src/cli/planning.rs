@@ -81,6 +81,7 @@ impl PlanOptions {
             destroy: false,
             refresh_only: false,
             another_cluster: self.another_cluster,
+            force_conflicts: false,
         })
     }
 
@@ -174,11 +175,16 @@ pub enum Origin {
 /// Plans or takes the saved plan, asks, and runs it.
 pub async fn run(
     globals: &Globals,
-    origin: Origin,
+    mut origin: Origin,
     how: &RunOptions,
     command: &str,
     output: &Output,
 ) -> Result<Exit, CliError> {
+    let options = match &mut origin {
+        Origin::File(_, options, _) => options,
+        Origin::Saved(plan) => &mut plan.options,
+    };
+    options.force_conflicts = how.force_conflicts;
     let (context, desired): (&Context, &Desired) = match &origin {
         Origin::File(loaded, ..) => (&loaded.context, &loaded.desired),
         Origin::Saved(plan) => (&plan.context, &plan.desired),

@@ -8,7 +8,7 @@
 mod external;
 mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshvm_provider_api::Machine;
 use meshvm_provider_api::labels::{self, Ownership};
@@ -113,6 +113,12 @@ pub fn used_account(side: Side<'_>) -> Option<ObjectRef> {
         Side::External(_) => true,
     };
     account_ref(side).filter(|_| !is_made)
+}
+
+/// Names the ServiceAccounts that fleets make.
+pub fn made_accounts<'a>(sides: impl Iterator<Item = Side<'a>>) -> BTreeSet<ObjectRef> {
+    let makers = sides.filter(|side| used_account(*side).is_none());
+    makers.filter_map(account_ref).collect()
 }
 
 /// Says how a file uses a service account that is not the stack's.

@@ -179,6 +179,9 @@ pub struct Options {
     /// Go on in another cluster than the one that has the stack's objects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub another_cluster: bool,
+    /// Take fields of objects in the mesh that others have set; known to whoever applies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force_conflicts: bool,
 }
 
 impl Options {

@@ -45,13 +45,13 @@ pub(super) fn take_surplus<'a>(
         return Vec::new();
     }
     let mut by_zone: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut classes: BTreeMap<(u8, bool), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+    let mut classes: BTreeMap<(u8, bool, bool), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
     judged.sort_by(|(a, _), (b, _)| a.machine.name.cmp(&b.machine.name));
     for (index, (observed, verdict)) in judged.iter().enumerate() {
         let zone = observed.home(zones);
         *by_zone.entry(zone).or_default() += 1;
         classes
-            .entry((verdict.worth(), observed.is_available()))
+            .entry(worth(observed, verdict))
             .or_default()
             .entry(zone)
             .or_default()
@@ -78,6 +78,17 @@ pub(super) fn take_surplus<'a>(
             taken.contains(&(index - 1))
         })
         .collect()
+}
+
+/// Returns how much a machine is worth keeping; less is removed first. One whose entry is being
+/// deleted was meant to go: its successor is there. One that has none may be about to be entered, or
+/// to be let go.
+fn worth(observed: &ObservedMachine, verdict: &Verdict) -> (u8, bool, bool) {
+    let judged = match observed.leaving {
+        true => 0,
+        false => verdict.worth(),
+    };
+    (judged, observed.is_available(), !observed.leaving)
 }
 
 /// Marks machines for replacement that stand in a zone beyond its `targets`.

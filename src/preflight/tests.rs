@@ -390,15 +390,16 @@ fn an_account_that_is_used_and_not_there() {
     let names: Vec<String> = used.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["ServiceAccount vm/web"]);
     let told = no_account(&spec, &read(), &used);
-    let line = told[0].place.as_ref().unwrap().line;
-    assert_eq!((told.len(), told[0].code, line), (1, Code::NoAccount, 9));
-    assert_eq!(no_account(&spec, &read(), &BTreeSet::new()), []);
+    let line = told["web"].place.as_ref().unwrap().line;
+    let code = told["web"].code;
+    assert_eq!((told.len(), code, line), (1, Code::NoAccount, 9));
+    assert_eq!(no_account(&spec, &read(), &BTreeSet::new()), [].into());
     // That there is no namespace is told as that.
     let nowhere = MeshRead {
         absent: ["vm".to_owned()].into(),
         ..read()
     };
-    assert_eq!(no_account(&spec, &nowhere, &used), []);
+    assert_eq!(no_account(&spec, &nowhere, &used), [].into());
     // Another fleet of the file makes it.
     let maker =
         "fleets:\n  api:\n    sim: {}\n    membership: {namespace: vm, serviceAccount: web}\n";

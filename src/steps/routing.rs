@@ -4,6 +4,8 @@
 //! before are not found by the Service of after, and the other way round: it changes when the first
 //! new machines are there, and before the first old ones go. A rollout that stops at its first
 //! machines then leaves traffic as it was.
+//!
+//! What others hold of it, and the run does not take, holds the fleet up before its first machine.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +23,15 @@ const ROUTES: [&str; 4] = [
     "VirtualService",
 ];
 
-/// Returns whether an object is written only when the first new machines of its fleet are there.
+/// Returns whether an object is written only when the first new machines of its fleet are there; not
+/// where the write would be refused: that is better known while there are none.
 pub(super) fn is_late(plan: &Plan, change: &ObjectChange) -> bool {
+    let is_taken = change.conflicts.is_empty() || plan.options.force_conflicts;
+    is_taken && leads(plan, change)
+}
+
+/// Returns whether an object leads traffic to machines that are replaced.
+fn leads(plan: &Plan, change: &ObjectChange) -> bool {
     let fleet = change.object.as_ref().and_then(|o| o.label(labels::FLEET));
     change.action == ObjectAction::Update
         && ROUTES.contains(&change.reference.kind.as_str())
@@ -32,7 +41,7 @@ pub(super) fn is_late(plan: &Plan, change: &ObjectChange) -> bool {
 /// Returns whether machines of before are not found any more once an object is written, though they
 /// are still there: it finds machines by other labels or ports.
 pub fn leaves_behind(plan: &Plan, change: &ObjectChange) -> bool {
-    is_late(plan, change) && change.differences.iter().any(finds_others)
+    leads(plan, change) && change.differences.iter().any(finds_others)
 }
 
 /// Returns whether a change of a field leaves machines out: one that asks for less leaves none.

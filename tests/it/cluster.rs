@@ -9,6 +9,7 @@ mod ending;
 mod fleets;
 pub mod ground;
 mod lacking;
+mod late;
 mod logins;
 #[cfg(feature = "local")]
 mod machines;

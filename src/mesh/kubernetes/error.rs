@@ -365,9 +365,10 @@ impl KubernetesError {
             Self::NoAccount { namespace, account } => {
                 let label = labels::STACK;
                 return Some(format!(
-                    "`meshvm apply` makes it, unless the file says `create: false`; to have it before, \
-                     `kubectl create serviceaccount {account} -n {namespace}`, and hand it over with \
-                     `kubectl label serviceaccount {account} -n {namespace} {label}=STACK`, or {}",
+                    "with `create: false` it is its owner's to make: `kubectl create serviceaccount \
+                     {account} -n {namespace}`; without, `meshvm apply` makes it. One that is made \
+                     before is handed over with `kubectl label serviceaccount {account} -n {namespace} \
+                     {label}=STACK`, or {}",
                     objects::use_account(account)
                 ));
             }

@@ -66,10 +66,10 @@ async fn an_account_of_others_is_used_and_stays_as_it_is() {
             assert!(refused.contains(told), "{line}: {told}: {refused}");
         }
     }
-    assert!(
-        !sandbox.path(".meshvm/cloud").exists(),
-        "nothing was touched"
-    );
+    let machines = sandbox.cloud().machines().unwrap();
+    assert_eq!(machines, [], "nothing was made");
+    let groups = names(&ground, "networking.istio.io/v1", "WorkloadGroup");
+    assert_eq!(groups.await, [""; 0], "nothing was written");
 
     account(&ground).await;
     let before = seen(&ground).await;
@@ -93,18 +93,7 @@ async fn an_account_of_others_is_used_and_stays_as_it_is() {
         .await
         .exits(0);
 
-    // Whoever looks sees the machines also when it is gone.
-    let api = ground.api("v1", "ServiceAccount", Some(NAMESPACE));
     assert_eq!(seen(&ground).await, before);
-    api.delete("web", &Default::default()).await.unwrap();
-    let status = run(&ground, &sandbox, "status").await.exits(0);
-    assert!(
-        status.stderr.contains("warning[MV106]"),
-        "{}",
-        status.stderr
-    );
-    account(&ground).await;
-    let before = seen(&ground).await;
 
     let (rest, _) = file()
         .split_once("  web:\n")
@@ -117,6 +106,73 @@ async fn an_account_of_others_is_used_and_stays_as_it_is() {
     run(&ground, &sandbox, "apply -y").await.exits(0);
     run(&ground, &sandbox, "destroy -y").await.exits(0);
     assert_eq!(seen(&ground).await, before);
+    drop(sidecars);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_gone_is_in_the_way_of_new_machines_and_of_nothing_else() {
+    let ground = Ground::new().await;
+    account(&ground).await;
+    let sandbox = Sandbox::with(&file());
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    for (name, replicas) in [("more", 3), ("same", 2)] {
+        let line = format!("plan --out {name}.json --var replicas={replicas}");
+        run(&ground, &sandbox, &line).await.exits(0);
+    }
+    let api = ground.api("v1", "ServiceAccount", Some(NAMESPACE));
+    api.delete("web", &Default::default()).await.unwrap();
+
+    let before = sandbox.cloud().machines().unwrap();
+    let name = before.iter().find(|it| it.name.starts_with("web-"));
+    let replace = format!("apply -y --replace {}", name.unwrap().name);
+    for line in [
+        "plan --var replicas=3",
+        "plan --out late.json --var replicas=3",
+        "apply -y --var replicas=3",
+        "apply -y --var port=9090",
+        &replace,
+        "validate --online",
+    ] {
+        let refused = run(&ground, &sandbox, line).await.exits(1).stderr;
+        for told in ["error[MV106]", "meshvm.yaml:17:30"] {
+            assert!(refused.contains(told), "{line}: {told}: {refused}");
+        }
+    }
+    // What was planned when it was there would make a machine.
+    let late = run(&ground, &sandbox, "apply more.json").await.exits(4);
+    let told =
+        "the saved plan is out of date: the mesh changed since it was made (ServiceAccount vm/web)";
+    assert!(late.stderr.contains(told), "{}", late.stderr);
+    assert_eq!(sandbox.cloud().machines().unwrap(), before);
+
+    for line in [
+        "plan --detailed-exitcode",
+        "plan --out fewer.json --var replicas=1",
+        "status",
+        "render --target web",
+    ] {
+        let warned = run(&ground, &sandbox, line).await.exits(0).stderr;
+        assert!(warned.contains("warning[MV106]"), "{line}: {warned}");
+    }
+    let planned = run(&ground, &sandbox, "plan --format json").await;
+    let planned = planned.exits(0).json();
+    let warnings = planned["warnings"].as_array().unwrap();
+    let told: Vec<_> = warnings.iter().filter(|it| it["code"] == "MV106").collect();
+    assert_eq!(told.len(), 1, "{warnings:?}");
+    let other = "apply -y --target outside";
+    let other = run(&ground, &sandbox, other).await.exits(0).stderr;
+    assert!(!other.contains("MV106"), "{other}");
+    run(&ground, &sandbox, "apply same.json").await.exits(0);
+    run(&ground, &sandbox, "apply fewer.json").await.exits(0);
+    assert_eq!(names(&ground, "v1", "Secret").await.len(), 1);
+    run(&ground, &sandbox, "apply -y --var replicas=1")
+        .await
+        .exits(0);
+
+    account(&ground).await;
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    assert_eq!(names(&ground, "v1", "Secret").await.len(), 2);
     drop(sidecars);
 }
 

@@ -90,3 +90,48 @@ async fn what_is_kept_counts_as_deleted_when_it_is_gone() {
         .await
         .exits(0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_whose_entry_is_kept_on_its_way_out_goes_before_others() {
+    let ground = Ground::new().await;
+    let sandbox = Sandbox::with(FILE);
+    let sidecars = ground.sidecars();
+    run(&ground, &sandbox, "apply -y").await.exits(0);
+    let members = || {
+        let machines = sandbox.cloud().machines().unwrap().into_iter();
+        let mut names: Vec<String> = machines.map(|machine| machine.name).collect();
+        names.retain(|name| name.starts_with("web-"));
+        names.sort();
+        names
+    };
+    let before = members();
+    // The newest names go first where nothing else tells machines apart.
+    let (going, staying) = (before[0].as_str(), before[1].as_str());
+    let entries = ground.istio("WorkloadEntry");
+    keep(&entries, going, &["example.com/hold"]).await;
+    let replace = format!("apply -y --replace {going}");
+    let kept = run(&ground, &sandbox, &replace).await.exits(1).all();
+    let told = "is being deleted and kept by the finalizer example.com/hold";
+    assert!(kept.contains(told), "{kept}");
+    assert_eq!(members().len(), 3, "its successor is there");
+
+    let planned = run(&ground, &sandbox, "plan").await.exits(0).stdout;
+    for told in [
+        format!("- delete {going} ("),
+        format!("- WorkloadEntry of {going} ({told})"),
+        "0 to create, 0 to update, 0 to replace, 1 to delete".to_owned(),
+    ] {
+        assert!(planned.contains(&told), "{told}: {planned}");
+    }
+    let let_go = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        keep(&entries, going, &[]).await;
+    };
+    let (applied, ()) = tokio::join!(run(&ground, &sandbox, "apply -y"), let_go);
+    applied.exits(0);
+    let after = members();
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().any(|name| name == staying), "{after:?}");
+    assert!(after.iter().all(|name| name != going), "{after:?}");
+    drop(sidecars);
+}

@@ -35,11 +35,14 @@ impl Bookinfo {
         fs::copy(example, folder.path().join("meshvm.yaml"))?;
         let own = format!("stack: {stack}\n{}", sidecar(&cache)?);
         fs::write(folder.path().join("sidecar.yaml"), own)?;
-        Ok(Self {
+        let bookinfo = Self {
             folder,
             data_dir: cache.join(format!("test-{backend}")),
             backend,
-        })
+        };
+        // A run that was killed may have left machines.
+        bookinfo.meshvm(&["destroy", "-y", "--override-budgets"])?;
+        Ok(bookinfo)
     }
 
     fn meshvm(&self, arguments: &[&str]) -> Result<Output> {

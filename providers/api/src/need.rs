@@ -16,3 +16,16 @@ pub struct Need {
     /// How much is left.
     pub left: u64,
 }
+
+impl Need {
+    /// Returns what machines take for certain that are of one type or of another: of what both take
+    /// of, the least.
+    pub fn least(one: Vec<Self>, other: Vec<Self>) -> Vec<Self> {
+        let both = one.into_iter().filter_map(|need| {
+            let same = other.iter().find(|it| it.of == need.of)?;
+            let needed = need.needed.min(same.needed);
+            Some(Self { needed, ..need })
+        });
+        both.collect()
+    }
+}

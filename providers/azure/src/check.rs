@@ -177,18 +177,7 @@ async fn sizes_fit(
         return Err(error);
     }
     let needs = wanted.into_iter().map(|(_, needs)| needs);
-    Ok(needs.reduce(least).unwrap_or_default())
-}
-
-/// Returns what machines take for certain that are of one size or of another: of what both take of,
-/// the least.
-fn least(one: Vec<Need>, other: Vec<Need>) -> Vec<Need> {
-    let both = one.into_iter().filter_map(|need| {
-        let same = other.iter().find(|it| it.of == need.of)?;
-        let needed = need.needed.min(same.needed);
-        Some(Need { needed, ..need })
-    });
-    both.collect()
+    Ok(needs.reduce(Need::least).unwrap_or_default())
 }
 
 fn fits(asked: &AzureSettings, found: &Found, size: &Size) -> Result<(), ProviderError> {
@@ -435,13 +424,13 @@ mod tests {
         let cores = |needed| ("100 \"cores\" in here".to_owned(), needed, 96);
         // Of different families, they have only the location's cores in common.
         for (one, other) in [(of("b", "2"), of("d", "4")), (of("d", "4"), of("b", "2"))] {
-            assert_eq!(told(least(one, other)), [cores(6)]);
+            assert_eq!(told(Need::least(one, other)), [cores(6)]);
         }
         let family = ("100 \"b\" in here".to_owned(), 6, 96);
-        let same = least(of("b", "4"), of("b", "2"));
+        let same = Need::least(of("b", "4"), of("b", "2"));
         assert_eq!(told(same), [cores(6), family]);
         // Of one that nothing is known of, nothing is certain.
-        assert_eq!(told(least(of("b", "4"), Vec::new())), []);
+        assert_eq!(told(Need::least(of("b", "4"), Vec::new())), []);
     }
 
     #[test]

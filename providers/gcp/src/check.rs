@@ -100,18 +100,7 @@ async fn types(
     let short: Option<Vec<ProviderError>> = short.collect();
     wrong.extend(short.and_then(|all| all.into_iter().next()));
     let needs = wanted.into_iter().map(|(_, needs)| needs);
-    Ok((needs.reduce(least).unwrap_or_default(), wrong))
-}
-
-/// Returns what machines take for certain that are of one type or of another: of what both take of,
-/// the least.
-fn least(one: Vec<Need>, other: Vec<Need>) -> Vec<Need> {
-    let both = one.into_iter().filter_map(|need| {
-        let same = other.iter().find(|it| it.of == need.of)?;
-        let needed = need.needed.min(same.needed);
-        Some(Need { needed, ..need })
-    });
-    both.collect()
+    Ok((needs.reduce(Need::least).unwrap_or_default(), wrong))
 }
 
 /// Returns the zones where no type can be had.

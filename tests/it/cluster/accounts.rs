@@ -198,7 +198,7 @@ async fn an_account_is_let_go_and_taken_back() {
     // Its machines are that account: no other stack takes it.
     let other = Sandbox::with(&FILE.replace("stack: shop", "stack: other"));
     let refused = run(&ground, &other, "apply -y").await.exits(1).stderr;
-    assert!(refused.contains("exists and does not belong"), "{refused}");
+    assert!(refused.contains("ServiceAccount vm/web"), "{refused}");
 
     sandbox.write("meshvm.yaml", FILE);
     run(&ground, &sandbox, "apply -y").await.exits(0);

@@ -230,7 +230,7 @@ pub async fn run(
             metrics,
         };
         output.result(String::new, &report)?;
-    } else if !shown.is_empty() || !outcome.is_complete() {
+    } else if !shown.is_empty() {
         output.outcome(&shown, &outcome)?;
     }
     Ok(if outcome.is_complete() {

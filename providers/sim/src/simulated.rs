@@ -70,6 +70,10 @@ where
         self.inner.compare(template, machine)
     }
 
+    fn has_parts(&self, template: &Template) -> bool {
+        self.inner.has_parts(template)
+    }
+
     fn is_protected(&self, machine: &Machine) -> bool {
         self.inner.is_protected(machine)
     }

@@ -124,7 +124,8 @@ impl Kubernetes {
         let client = self.client().await?.clone();
         let api: Api<DynamicObject> = Api::namespaced_with(client, &reference.namespace, &resource);
         let action = format!("delete {reference}");
-        for look in 1.. {
+        let mut looks = 1;
+        loop {
             let how = DeleteParams {
                 preconditions: Some(Preconditions {
                     uid: known.uid.clone(),
@@ -142,7 +143,7 @@ impl Kubernetes {
                     }));
                 }
                 Err(error) if error.code() == Some(404) => return Ok(None),
-                Err(error) if error.code() == Some(409) && look < LOOKS => {}
+                Err(error) if error.code() == Some(409) && looks < LOOKS => looks += 1,
                 Err(error) => return Err(error.into()),
             }
             let again = std::iter::once(&reference);
@@ -152,6 +153,5 @@ impl Kubernetes {
                 None => return Ok(None),
             }
         }
-        Ok(None)
     }
 }

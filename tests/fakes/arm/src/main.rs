@@ -3,48 +3,21 @@
 //! Prints what to set in the shell that meshvm runs in, and, in the end, which calls were made.
 
 use std::io;
-use std::process::ExitCode;
 
+use clap::Parser;
 use meshvm_arm::{Arm, Authority, GROUP, LOCATION, Manners, SECRET, SUBSCRIPTION, TENANT};
 
-/// What it is and how it is used.
-const USAGE: &str = "\
-A double of Azure Resource Manager, to try meshvm's `azure` provider on.
-
-Usage: meshvm-arm
-
-It takes no arguments. It serves on a free port of this computer until Ctrl-C, and prints what
-to set in the shell that meshvm runs in, and, in the end, which calls were made.";
-
-/// How a program ends that was called in a wrong way.
-const WRONG: u8 = 2;
-
-/// Answers to arguments; `None` without any, to go on.
-fn answer(arguments: &[String]) -> Option<Result<&'static str, String>> {
-    let first = arguments.first()?;
-    Some(match first.as_str() {
-        "--help" | "-h" => Ok(USAGE),
-        _ => Err(format!("error: unexpected argument `{first}`\n\n{USAGE}")),
-    })
-}
+/// A double of Azure Resource Manager, to try meshvm's `azure` provider on.
+///
+/// Serves on a free port of this computer until Ctrl-C, and prints what to set in the shell that
+/// meshvm runs in, and, in the end, which calls were made.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {}
 
 #[tokio::main]
-async fn main() -> io::Result<ExitCode> {
-    let arguments = std::env::args_os().skip(1);
-    let arguments: Vec<String> = arguments
-        .map(|it| it.to_string_lossy().into_owned())
-        .collect();
-    match answer(&arguments) {
-        None => {}
-        Some(Ok(usage)) => {
-            println!("{usage}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(Err(error)) => {
-            eprintln!("{error}");
-            return Ok(ExitCode::from(WRONG));
-        }
-    }
+async fn main() -> io::Result<()> {
+    Arguments::parse();
     let folder = tempfile::tempdir()?;
     let authority = Authority::in_folder(folder.path());
     let manners = Manners {
@@ -71,7 +44,7 @@ async fn main() -> io::Result<ExitCode> {
     for (name, count) in arm.calls() {
         println!("{count:>7}  {name}");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -79,18 +52,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_help_is_an_argument() {
-        let given = |arguments: &[&str]| {
-            let arguments: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
-            answer(&arguments)
-        };
-        assert_eq!(given(&[]), None);
-        for help in ["--help", "-h"] {
-            assert_eq!(given(&[help]), Some(Ok(USAGE)));
-        }
+    fn only_help_and_version_are_arguments() {
+        let given = |argument: &str| Arguments::try_parse_from(["meshvm-arm", argument]);
         for wrong in ["--port", "serve", ""] {
-            let refused = given(&[wrong]).unwrap().unwrap_err();
-            assert!(refused.contains(&format!("`{wrong}`")), "{refused}");
+            assert!(given(wrong).is_err(), "{wrong}");
         }
+        let help = given("--help").err().map(|told| told.to_string());
+        assert!(help.unwrap().contains("to try meshvm's"));
     }
 }
